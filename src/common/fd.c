@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Helpers for descriptors.  Owns nothing; runs in every process, called by
+ * whoever makes a descriptor that lives long.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+static int
+high_mark(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur / 2 < FD_HIGH)
+		return (int)(lim.rlim_cur / 2);
+	return FD_HIGH;
+}
+
+int
+fd_raise(int fd)
+{
+	int saved = errno;
+	int low = high_mark();
+	int new;
+
+	if (fd < 0)
+		return fd;
+	if (fd >= low) {
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);	/* fails for no open fd only */
+		errno = saved;
+		return fd;
+	}
+	new = fd_dup(fd, low);
+	if (new >= 0)
+		(void)close(fd);
+	errno = saved;
+	return new >= 0 ? new : fd;
+}
+
+int
+fd_dup(int fd, int low)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, low);
+}
+
+void
+fd_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd < 0)
+		return;
+	(void)close(*fd);	/* released whatever it returns */
+	*fd = -1;
+	errno = saved;
+}
+
+int
+fd_set_nonblock(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+	int want;
+
+	if (flags < 0)
+		return -1;
+	want = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+	return want == flags ? 0 : fcntl(fd, F_SETFL, want);
+}
+
+rlim_t
+fd_raise_limit(rlim_t max, rlim_t *ret_old)
+{
+	struct rlimit lim;
+	rlim_t old, want;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		lim.rlim_cur = lim.rlim_max = 1024;
+	old = lim.rlim_cur;
+	if (ret_old != NULL)
+		*ret_old = old;
+
+	want = lim.rlim_max < max ? lim.rlim_max : max;
+	if (want <= old)
+		return old;
+	lim.rlim_cur = want;
+	return setrlimit(RLIMIT_NOFILE, &lim) == 0 ? want : old;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Small helpers for descriptors.  Long-lived descriptors sit at high numbers
+ * (see FD_HIGH) so that accepted sockets get low ones: a new handler's
+ * descriptor table is then copied only up to a small number.
+ */
+#ifndef HATCHD_FD_H
+#define HATCHD_FD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/* Where long-lived descriptors begin, where RLIMIT_NOFILE allows. */
+#define FD_HIGH 256
+
+/* Moves fd to FD_HIGH or above (half of RLIMIT_NOFILE if that is less),
+ * CLOEXEC.  Returns the new number and closes the old; if there is no room the
+ * old one, unchanged. */
+int fd_raise(int fd);
+
+/* A CLOEXEC duplicate at `low` or above; -1 and errno. */
+int fd_dup(int fd, int low);
+
+/* Closes *fd unless it is -1 and sets it to -1. */
+void fd_close(int *fd);
+
+int fd_set_nonblock(int fd, bool on);		/* 0, -1 and errno */
+
+/* Raises RLIMIT_NOFILE to its hard limit, at most `max`; returns the limit in
+ * force and, in *ret_old, the soft limit that was found (handlers get it). */
+rlim_t fd_raise_limit(rlim_t max, rlim_t *ret_old);
+
+#endif

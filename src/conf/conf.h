@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The configuration as plain, immutable structs.
+ *
+ * A struct conf is loaded whole or not at all, checked, and never changed
+ * afterwards.  Everything it points to lies in its own arena: equal strings
+ * and equal blocks exist once, so that ten thousand services that say the same
+ * share it, and equal pointers mean equal values.  Freed as a whole.
+ */
+#ifndef HATCHD_CONF_H
+#define HATCHD_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "addr.h"
+#include "proto.h"
+
+#define CONF_LISTENERS 64	/* addresses in one service's listen, ranges expanded */
+
+enum conf_proto {		/* PROTO of a listen */
+	CONF_TCP, CONF_TCP4, CONF_TCP6, CONF_UDP, CONF_UDP4, CONF_UDP6,
+	CONF_UNIX, CONF_UNIX_DGRAM, CONF_UNIX_SEQPACKET
+};
+
+enum conf_pass { CONF_PASS_STDIO, CONF_PASS_LISTEN_FDS };
+enum conf_stderr { CONF_STDERR_LOG, CONF_STDERR_SOCKET, CONF_STDERR_NULL };
+enum conf_on_reload { CONF_KEEP, CONF_TERMINATE };
+enum conf_when_full { CONF_QUEUE, CONF_REFUSE };
+enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
+enum { CONF_NO, CONF_YES, CONF_AUTO };
+
+enum {				/* bits of log_events */
+	CONF_LOG_START = 1, CONF_LOG_END = 2, CONF_LOG_REFUSE = 4,
+	CONF_LOG_STDERR = 8, CONF_LOG_FAIL = 16
+};
+
+struct conf_listen {		/* one string of listen = { } */
+	const char *text;	/* as written, for messages */
+	int line;		/* in the service's file */
+	enum conf_proto proto;
+	const char *host;	/* address literal or name; NULL: any */
+	const char *path;	/* UNIX; abstract ones begin with '@'; else NULL */
+	uint16_t port, port_last;	/* host byte order; equal unless a range */
+};
+
+struct conf_limits {
+	uint32_t instances, per_source;	/* 0 = no limit */
+	uint8_t source_prefix4, source_prefix6;	/* bits */
+	uint8_t when_full;	/* enum conf_when_full */
+};
+
+struct conf_timeouts {
+	uint32_t stop_ms;	/* between TERM and KILL */
+};
+
+struct conf_socket {
+	uint32_t backlog;
+	uint32_t rcvbuf, sndbuf;	/* bytes, 0 = the kernel's */
+	uint32_t mark;		/* SO_MARK, 0 = none */
+	int16_t tos;		/* IP_TOS, IPV6_TCLASS, 0 = the kernel's */
+	uint8_t keepalive, nodelay, broadcast;	/* bool */
+	uint8_t freebind;	/* CONF_NO, CONF_YES, CONF_AUTO: literal addresses */
+	mode_t mode;		/* of a UNIX socket's path */
+	const char *owner, *group;	/* of a UNIX socket's path; NULL = not changed */
+	uid_t owner_uid;	/* resolved; (uid_t)-1 = not changed */
+	gid_t owner_gid;	/* resolved; (gid_t)-1 = not changed */
+	const char *device;	/* SO_BINDTODEVICE; NULL = none */
+	const char *const *multicast;	/* groups to join, NULL-terminated; or NULL */
+};
+
+struct conf_session {
+	uint32_t idle_ms;	/* 0 = no limit */
+	uint32_t max;
+	bool once;
+};
+
+struct conf_rlimit {
+	int resource;		/* RLIMIT_... */
+	rlim_t soft, hard;	/* RLIM_INFINITY for "unlimited" */
+};
+
+/* An account as the user database had it when the configuration was loaded,
+ * and the groups that go with it.  One per different user, group, groups. */
+struct conf_account {
+	const char *name, *home, *shell;
+	uid_t uid;
+	gid_t gid;
+	int n_groups;
+	const gid_t *groups;	/* the list for setgroups(2) */
+};
+
+struct conf_service {
+	const char *name;
+	const char *file;	/* where the section is */
+	int line;		/* of its title */
+	int user_line, exec_line;	/* of the setting, or line */
+	bool enabled;
+	int n_listen;
+	const struct conf_listen *listen;
+	const char *const *exec;	/* program and arguments, NULL-terminated; or NULL */
+	const char *argv0;	/* NULL: the program's path */
+	enum internal internal;	/* INTERNAL_NONE: exec is set */
+	bool wait;
+	enum conf_pass pass;
+	const char *user, *group;	/* as written; NULL: not given */
+	bool groups;
+	const struct conf_account *account;	/* NULL for an internal service */
+	const char *directory;	/* never NULL: "/" */
+	const char *chroot;	/* NULL: none */
+	mode_t umask;
+	int nice;
+	const char *const *environment;	/* NAME=value, NULL-terminated; or NULL */
+	const char *const *pass_environment;	/* names; or NULL */
+	enum conf_stderr stderr_to;
+	unsigned log_events;	/* CONF_LOG_... */
+	enum conf_on_reload on_reload;
+	const struct conf_limits *limits;
+	const struct conf_timeouts *timeouts;
+	const struct conf_socket *socket;
+	const struct conf_session *session;
+	int n_rlimits;
+	const struct conf_rlimit *rlimits;	/* by resource, each once */
+};
+
+struct conf {
+	const char *file;	/* the main file */
+	const char *user;	/* the talker's account */
+	const struct conf_account *talker;	/* NULL if not started by root */
+	const char *log;	/* "syslog", "stderr", path */
+	enum conf_log_format log_format;
+	const char *control;	/* path; NULL: none */
+	const char *control_group;	/* NULL: none */
+	gid_t control_gid;	/* resolved; (gid_t)-1 */
+	const char *pid_file;	/* NULL: none */
+	uint32_t max_processes;	/* 0 = no limit */
+	const char *event_backend;
+	const char *const *conf;	/* globs; or NULL */
+	int n_services;		/* enabled and disabled, in the order of the files */
+	const struct conf_service *services;
+	struct arena *arena;	/* holds all of it, this struct too */
+};
+
+void conf_free(struct conf *c);
+
+/* What was found wrong.  A bounded list: after CONF_PROBLEMS the rest is only
+ * counted. */
+#define CONF_PROBLEMS 100
+
+struct problems;
+
+struct problems *problems_new(void);
+void problems_free(struct problems *p);
+/* "file:line: text", without the line if it is 0.  file is copied.  Bytes of
+ * the configuration in text are escaped by this function. */
+void problems_add(struct problems *p, const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The same for something that is no error but should be told. */
+void problems_warn(struct problems *p, const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+int problems_count(const struct problems *p);	/* errors; warnings don't count */
+/* Calls fn for each, in order of file and line. */
+void problems_each(const struct problems *p,
+		   void (*fn)(bool warning, const char *text, void *arg), void *arg);
+
+#endif

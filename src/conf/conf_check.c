@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * What the settings of a configuration have to do with each other and with the
+ * system.
+ *
+ * Every problem is told with the line of the setting that causes it, or of the
+ * service if that was not given there.  A disabled service is checked as far as
+ * that doesn't depend on the system: accounts that don't exist and addresses
+ * that are taken are no errors there, and its account stays NULL.
+ *
+ * Runs in the master, its trial child and hatchctl; called by conf_build.c.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "account.h"
+#include "conf_check.h"
+#include "listen.h"
+
+enum { SEEN_NAME, SEEN_PATH, SEEN_PORT };	/* SEEN_PORT: + the kind and the port */
+
+struct seen {
+	uint32_t kind;
+	const char *text;	/* interned; NULL: any address */
+	const char *service;	/* NULL: this place is free */
+	const char *file;
+	int line;
+};
+
+struct conf_check {
+	struct arena *arena;
+	const struct conf_load_env *env;
+	struct problems *problems;
+	const struct conf_draft *builtin;
+	struct account_cache *accounts;
+	struct seen *seen;
+	size_t n_seen, seen_size;	/* a power of two */
+	/* of the last service: */
+	const char *user, *group;
+	bool groups;
+	const struct conf_account *account;
+	const char *exec, *chroot;
+};
+
+struct conf_check *
+conf_check_new(struct arena *a, const struct conf_load_env *env, struct problems *p,
+	       const struct conf_draft *builtin)
+{
+	struct conf_check *ck = calloc(1, sizeof(*ck));
+
+	if (!ck)
+		return NULL;
+	ck->arena = a;
+	ck->env = env;
+	ck->problems = p;
+	ck->builtin = builtin;
+	ck->seen_size = 256;
+	ck->seen = calloc(ck->seen_size, sizeof(*ck->seen));
+	ck->accounts = account_cache_new(a);
+	if (!ck->seen || !ck->accounts) {
+		conf_check_free(ck);
+		return NULL;
+	}
+	return ck;
+}
+
+void
+conf_check_free(struct conf_check *ck)
+{
+	if (!ck)
+		return;
+	account_cache_free(ck->accounts);
+	free(ck->seen);
+	free(ck);
+}
+
+static void __attribute__((format(printf, 5, 6)))
+problem(const struct conf_check *ck, const struct conf_draft *d, const struct conf_given *given,
+	enum schema_id id, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	int line = schema_set_has(&given->set, id) ? given->line[id] : d->s.line;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	problems_add(ck->problems, d->s.file, line, "service %s: %s", d->s.name, text);
+}
+
+static struct seen *
+seen_place(struct seen *table, size_t size, uint32_t kind, const char *text)
+{
+	uint64_t h = ((uint64_t)(uintptr_t)text >> 3 ^ (uint64_t)kind << 40) *
+		UINT64_C(0x9e3779b97f4a7c15);
+	size_t i = (size_t)(h >> 32) & (size - 1);
+
+	while (table[i].service && (table[i].kind != kind || table[i].text != text))
+		i = (i + 1) & (size - 1);
+	return &table[i];
+}
+
+static void
+seen_grow(struct conf_check *ck)
+{
+	struct seen *bigger = calloc(2 * ck->seen_size, sizeof(*bigger)), *e;
+	size_t i;
+
+	if (!bigger)
+		return;		/* slower, as long as there is room */
+	for (i = 0; i < ck->seen_size; i++) {
+		e = &ck->seen[i];
+		if (e->service)
+			*seen_place(bigger, 2 * ck->seen_size, e->kind, e->text) = *e;
+	}
+	free(ck->seen);
+	ck->seen = bigger;
+	ck->seen_size *= 2;
+}
+
+/* NULL: it is new, and remembered now. */
+static const struct seen *
+seen_before(struct conf_check *ck, uint32_t kind, const char *text, const char *service,
+	    const char *file, int line)
+{
+	struct seen *e;
+
+	if (ck->n_seen >= ck->seen_size / 2)
+		seen_grow(ck);
+	e = seen_place(ck->seen, ck->seen_size, kind, text);
+	if (e->service)
+		return e;
+	if (ck->n_seen + 1 < ck->seen_size) {
+		ck->n_seen++;
+		*e = (struct seen){ kind, text, service, file, line };
+	}
+	return NULL;
+}
+
+bool
+conf_check_name(struct conf_check *ck, const char *name, const char *file, int line)
+{
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+@:-";
+	size_t len = strlen(name);
+	const struct seen *first;
+
+	if (len == 0 || len > 47 || strspn(name, letters) != len || strchr("._+@:-", name[0])) {
+		problems_add(ck->problems, file, line, "'%s' can't be a service's name: expected "
+			     "1 to 47 letters, digits and ._+@:-, a letter or digit first", name);
+		return false;
+	}
+	first = seen_before(ck, SEEN_NAME, name, name, file, line);
+	if (first)
+		problems_add(ck->problems, file, line,
+			     "there is a service %s already, at %s:%d", name, first->file,
+			     first->line);
+	return !first;
+}
+
+static bool
+has_sessions(const struct conf_service *s)
+{
+	int i;
+
+	if (s->internal != INTERNAL_NONE || s->wait)
+		return false;
+	for (i = 0; i < s->n_listen; i++)
+		if (!listen_is_stream(s->listen[i].proto))
+			return true;
+	return false;
+}
+
+bool
+conf_check_applies(const struct conf_service *s, enum schema_id id)
+{
+	if (s->internal != INTERNAL_NONE && (schema[id].flags & SCHEMA_HANDLER))
+		return false;
+	if (id == SET_SESSION || schema[id].in == SCHEMA_SESSION)
+		return has_sessions(s);
+	return true;
+}
+
+/* What is started, and that it is one thing. */
+static void
+check_exec(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	struct conf_service *s = &d->s;
+
+	if (s->exec && s->internal != INTERNAL_NONE)
+		problem(ck, d, given, SET_INTERNAL, "exec and internal are both given");
+	else if (!s->exec && s->internal == INTERNAL_NONE)
+		problem(ck, d, given, SET_SERVICE, "one of exec and internal is missing");
+	if (s->exec && s->exec[0][0] != '/')
+		problem(ck, d, given, SET_EXEC, "exec: '%s' is not an absolute path", s->exec[0]);
+}
+
+static void
+reset(struct conf_draft *d, const struct conf_draft *from, enum schema_id id)
+{
+	const struct schema_item *it = &schema[id];
+
+	memcpy((char *)&d->s + it->offset, (const char *)&from->s + it->offset, it->size);
+}
+
+/* Settings of handlers in an internal service.  Those of `defaults` are
+ * silently left out; one that says no more than the built-in default is fine. */
+static void
+check_internal(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	const struct schema_item *it;
+	unsigned id;
+
+	for (id = schema_first(SCHEMA_SERVICE); id < schema_first(SCHEMA_SERVICE + 1); id++) {
+		it = &schema[id];
+		if (!(it->flags & SCHEMA_HANDLER) || it->type == SCHEMA_SUB)
+			continue;
+		if (schema_set_has(&given->set, id) &&
+		    !conf_value_equal(it, &d->s, &ck->builtin->s))
+			problem(ck, d, given, id, "%s can't be used with internal", it->name);
+		reset(d, ck->builtin, id);
+	}
+	for (id = schema_first(SCHEMA_RLIMITS); id < schema_first(SCHEMA_RLIMITS + 1); id++)
+		if (schema_set_has(&given->set, id))
+			problem(ck, d, given, id, "rlimits.%s can't be used with internal",
+				schema[id].name);
+	d->n_rlimits = 0;
+}
+
+static void
+check_session(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	unsigned id;
+
+	if (has_sessions(&d->s))
+		return;
+	for (id = schema_first(SCHEMA_SESSION); id < schema_first(SCHEMA_SESSION + 1); id++)
+		if (schema_set_has(&given->set, id))
+			problem(ck, d, given, id, "session.%s is for udp with exec and wait = no",
+				schema[id].name);
+	memcpy(&d->session, &ck->builtin->session, sizeof(d->session));
+}
+
+static void
+check_wait(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	const struct conf_service *s = &d->s;
+	int i;
+
+	if (s->pass == CONF_PASS_LISTEN_FDS && !s->wait)
+		problem(ck, d, given, SET_PASS, "pass = listen_fds needs wait = yes");
+	if (s->wait && schema_set_has(&given->set, SET_INSTANCES) && d->limits.instances != 1 &&
+	    d->limits.instances != ck->builtin->limits.instances)
+		problems_warn(ck->problems, s->file, given->line[SET_INSTANCES],
+			      "service %s: limits.instances: with wait = yes there is one handler "
+			      "for each address", s->name);
+	for (i = 0; i < s->n_listen; i++)
+		if (s->listen[i].proto == CONF_UNIX_DGRAM && !s->wait && s->exec)
+			problems_add(ck->problems, s->file, s->listen[i].line,
+				     "service %s: listen: unix-dgram needs wait = yes or internal: "
+				     "a client without a name of its own can't be answered",
+				     s->name);
+}
+
+/* A handler's program that isn't there may be so later. */
+static void
+check_program(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	const struct conf_service *s = &d->s;
+	char path[8192];
+	int line = schema_set_has(&given->set, SET_EXEC) ? given->line[SET_EXEC] : s->line;
+
+	if (s->exec[0] == ck->exec && s->chroot == ck->chroot)
+		return;
+	ck->exec = s->exec[0];
+	ck->chroot = s->chroot;
+	(void)snprintf(path, sizeof(path), "%s%s", s->chroot ? s->chroot : "", s->exec[0]);
+	if (access(path, F_OK) < 0)
+		problems_warn(ck->problems, s->file, line, "service %s: exec: %s: %m", s->name,
+			      path);
+}
+
+/* The account of a daemon that can't change it. */
+static const struct conf_account *
+own_account(struct conf_check *ck, const struct conf_service *s, const char **ret_why)
+{
+	const struct conf_account *a, *named;
+	char uid[16], gid[16];
+
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)ck->env->uid);
+	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)getegid());
+	a = account_find(ck->accounts, uid, NULL, s->groups, ret_why);
+	if (!a)
+		a = account_find(ck->accounts, uid, gid, s->groups, ret_why);
+	if (!a || (!s->user && !s->group))
+		return a;
+	named = account_find(ck->accounts, s->user ? s->user : uid, s->group ? s->group : gid,
+			     false, ret_why);
+	if (!named)
+		return NULL;
+	if (named->uid != a->uid) {
+		*ret_why = "only root can start handlers as another user";
+		return NULL;
+	}
+	if (s->group && named->gid != a->gid) {
+		*ret_why = "only root can start handlers in another group";
+		return NULL;
+	}
+	return a;
+}
+
+static void
+check_account(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	struct conf_service *s = &d->s;
+	const char *why = "";
+	bool group;
+
+	if (ck->env->uid == 0 && !s->user) {
+		problem(ck, d, given, SET_SERVICE_USER,
+			"user is missing: run by root, a service with exec must name it");
+		return;
+	}
+	if (!ck->env->lookup || !s->enabled)
+		return;
+	if (!ck->account || s->user != ck->user || s->group != ck->group ||
+	    s->groups != ck->groups) {
+		ck->user = s->user;
+		ck->group = s->group;
+		ck->groups = s->groups;
+		ck->account = ck->env->uid == 0 ?
+			account_find(ck->accounts, s->user, s->group, s->groups, &why) :
+			own_account(ck, s, &why);
+	}
+	s->account = ck->account;
+	if (s->account)
+		return;
+	group = strstr(why, "group") && s->group;
+	problem(ck, d, given, group ? SET_GROUP : SET_SERVICE_USER, "%s: %s: '%s'",
+		group ? "group" : "user", why,
+		group ? s->group : s->user ? s->user : "");
+}
+
+/* The owner of a UNIX socket's path. */
+static void
+check_owner(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	const struct conf_account *a;
+	const char *why;
+
+	if (!ck->env->lookup || !d->s.enabled)
+		return;
+	if (d->socket.owner) {
+		a = account_find(ck->accounts, d->socket.owner, "0", false, &why);
+		if (a)
+			d->socket.owner_uid = a->uid;
+		else
+			problem(ck, d, given, SET_OWNER, "socket.owner: %s: '%s'", why,
+				d->socket.owner);
+	}
+	if (d->socket.group) {
+		a = account_find(ck->accounts, "0", d->socket.group, false, &why);
+		if (a)
+			d->socket.owner_gid = a->gid;
+		else
+			problem(ck, d, given, SET_SOCKET_GROUP, "socket.group: %s: '%s'", why,
+				d->socket.group);
+	}
+}
+
+/* Which of IPv4 (1) and IPv6 (2) a listen opens, as far as its text tells. */
+static unsigned
+families(const struct conf_listen *l)
+{
+	switch (l->proto) {
+	case CONF_TCP4:
+	case CONF_UDP4:
+		return 1;
+	case CONF_TCP6:
+	case CONF_UDP6:
+		return 2;
+	default:
+		if (l->host && strchr(l->host, ':'))
+			return 2;
+		if (l->host && l->host[strspn(l->host, "0123456789.")] == '\0')
+			return 1;
+		return 3;
+	}
+}
+
+/* False: another service (or this one) has that address. */
+static bool
+take_address(struct conf_check *ck, const struct conf_service *s, const struct conf_listen *l,
+	     uint32_t kind, const char *text)
+{
+	const struct seen *first = seen_before(ck, kind, text, s->name, s->file, l->line);
+
+	if (!first)
+		return true;
+	problems_add(ck->problems, s->file, l->line, "service %s: listen: '%s' is taken by service "
+		     "%s, at %s:%d", s->name, l->text, first->service, first->file, first->line);
+	return false;
+}
+
+static void
+check_address(struct conf_check *ck, const struct conf_service *s, const struct conf_listen *l)
+{
+	unsigned port, family, kind, all = families(l);
+
+	if (listen_is_unix(l->proto)) {
+		(void)take_address(ck, s, l, SEEN_PATH, l->path);
+		return;
+	}
+	for (port = l->port; port <= l->port_last; port++) {
+		for (family = 1; family <= 2; family++) {
+			kind = SEEN_PORT + (family << 17 | port << 1 |
+					    listen_is_stream(l->proto)) + 1;
+			if (port && (all & family) && !take_address(ck, s, l, kind, l->host))
+				return;
+		}
+	}
+}
+
+static void
+check_listen(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	int i;
+
+	if (d->s.n_listen == 0)
+		problem(ck, d, given, SET_LISTEN, "listen is missing");
+	if (d->s.enabled)
+		for (i = 0; i < d->s.n_listen; i++)
+			check_address(ck, &d->s, &d->s.listen[i]);
+}
+
+void
+conf_check_service(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
+{
+	check_exec(ck, d, given);
+	check_listen(ck, d, given);
+	if (d->s.internal != INTERNAL_NONE)
+		check_internal(ck, d, given);
+	check_wait(ck, d, given);
+	check_session(ck, d, given);
+	if (d->s.exec && d->s.internal == INTERNAL_NONE)
+		check_account(ck, d, given);
+	if (d->s.exec && d->s.enabled && ck->env->lookup && d->s.exec[0][0] == '/')
+		check_program(ck, d, given);
+	check_owner(ck, d, given);
+}
+
+void
+conf_check_global(struct conf_check *ck, struct conf *c, const char *const *files,
+		  const struct conf_given *given)
+{
+	const struct conf_account *a;
+	const char *why = NULL;
+	const char *file = files[SET_USER] ? files[SET_USER] : c->file;
+	bool user = schema_set_has(&given->set, SET_USER);
+
+	if (!ck->env->lookup)
+		return;
+	if (ck->env->uid == 0) {
+		a = account_find(ck->accounts, c->user, NULL, false, &why);
+		if (a && a->uid == 0)
+			why = "the part that talks to peers may not run as root";
+		if (why)
+			problems_add(ck->problems, file, user ? given->line[SET_USER] : 0,
+				     "user: %s: '%s'", why, c->user);
+		else
+			c->talker = a;
+	}
+	if (c->control_group) {
+		a = account_find(ck->accounts, "0", c->control_group, false, &why);
+		if (a)
+			c->control_gid = a->gid;
+		else
+			problems_add(ck->problems, files[SET_CONTROL_GROUP],
+				     given->line[SET_CONTROL_GROUP], "control_group: %s: '%s'", why,
+				     c->control_group);
+	}
+}

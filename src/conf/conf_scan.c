@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * A walk over the names of settings, before libConfuse sees a text.
+ *
+ * libConfuse copies its whole table of options for each section, so it is given
+ * only those that occur; and it neither tells of repeated settings nor goes on
+ * behind an unknown one.  Values are none of this file's business.
+ *
+ * Works on guarded text: no comments, quotes and braces are balanced.  Runs in
+ * the master, its trial child and hatchctl; called by conf_load.c.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "conf_scan.h"
+#include "token.h"
+
+struct scan {
+	const char *file;
+	int file_index;
+	char *text;
+	struct token_reader reader;
+	struct token t;		/* the current one */
+	struct problems *problems;
+	struct conf_entry *entry;
+	char title[64];		/* for messages: " in service git" */
+	int lines[SCHEMA_ITEMS];	/* of those in entry->set */
+};
+
+static void
+next(struct scan *x)
+{
+	(void)token_next(&x->reader, &x->t);
+}
+
+static bool
+is_value(const struct scan *x)
+{
+	return x->t.kind == TOKEN_WORD || x->t.kind == TOKEN_STRING;
+}
+
+/* From a { to behind its }. */
+static bool
+skip_braces(struct scan *x)
+{
+	int depth = 0;
+
+	for (;; next(x)) {
+		if (x->t.kind == TOKEN_END)
+			return false;
+		if (x->t.kind == TOKEN_OPEN)
+			depth++;
+		if (x->t.kind == TOKEN_CLOSE && --depth == 0)
+			break;
+	}
+	next(x);
+	return true;
+}
+
+/* From a statement's name up to the current token. */
+static void
+blank(struct scan *x, const struct token *name)
+{
+	size_t i;
+
+	for (i = name->at; i < x->t.at; i++)
+		if (x->text[i] != '\n')
+			x->text[i] = ' ';
+}
+
+static void
+unknown(struct scan *x, enum schema_section section, const struct token *name)
+{
+	const char *hint = "", *meant = "", *end = "";
+	char buf[64];
+	int id = -1;
+	unsigned s;
+
+	for (s = 0; s < SCHEMA_SECTIONS && id < 0; s++)
+		id = schema_find(s, x->text + name->at, name->len);
+	if (id >= 0 && schema[id].in == SCHEMA_GLOBAL) {
+		hint = ": it belongs outside of any section";
+	} else {
+		if (id < 0)
+			id = schema_guess(section, x->text + name->at, name->len);
+		if (id >= 0) {
+			hint = ": did you mean '";
+			meant = schema[id].in == section ? schema[id].name :
+				schema_name(id, section == SCHEMA_GLOBAL, buf);
+			end = "'?";
+		}
+	}
+	problems_add(x->problems, x->file, name->line, "unknown setting '%.*s'%s%s%s%s",
+		     (int)name->len, x->text + name->at, x->title, hint, meant, end);
+}
+
+/* Is the setting allowed where it stands?  If not, that was reported. */
+static bool
+allowed(struct scan *x, enum schema_section section, int id, const struct token *name)
+{
+	if (id < 0) {
+		unknown(x, section, name);
+		return false;
+	}
+	if (schema_set_has(&x->entry->set, id)) {
+		problems_add(x->problems, x->file, name->line,
+			     "'%s' is given twice%s (first in line %d)", schema[id].name,
+			     x->title, x->lines[id]);
+		return false;
+	}
+	if (x->entry->id == SET_DEFAULTS && (schema[id].flags & SCHEMA_NOT_IN_DEFAULTS)) {
+		problems_add(x->problems, x->file, name->line,
+			     "'%s' can't be given in defaults", schema[id].name);
+		return false;
+	}
+	return true;
+}
+
+static bool scan_body(struct scan *x, enum schema_section section);
+
+/* A section from its title or {, the current token. */
+static bool
+scan_section(struct scan *x, enum schema_section section, int id, const struct token *name)
+{
+	if (is_value(x))
+		next(x);
+	if (x->t.kind != TOKEN_OPEN || (id >= 0 && schema[id].type != SCHEMA_SUB))
+		return false;
+	if (!allowed(x, section, id, name)) {
+		if (!skip_braces(x))
+			return false;
+		blank(x, name);
+		return true;
+	}
+	schema_set_add(&x->entry->set, id);
+	x->lines[id] = name->line;
+	next(x);
+	if (!scan_body(x, schema[id].sub) || x->t.kind != TOKEN_CLOSE)
+		return false;
+	next(x);
+	return true;
+}
+
+/* The current token is behind the name: "=", "{" or a title. */
+static bool
+scan_statement(struct scan *x, enum schema_section section, const struct token *name)
+{
+	int id = schema_find(section, x->text + name->at, name->len);
+
+	if (x->t.kind != TOKEN_EQUALS)
+		return scan_section(x, section, id, name);
+	next(x);
+	if (x->t.kind == TOKEN_OPEN) {
+		if (!skip_braces(x))
+			return false;
+	} else if (is_value(x)) {
+		next(x);
+	} else {
+		return false;
+	}
+	if (!allowed(x, section, id, name)) {
+		blank(x, name);
+		return true;
+	}
+	schema_set_add(&x->entry->set, id);
+	x->lines[id] = name->line;
+	return true;
+}
+
+/* Statements up to the } or the end; false: something isn't one. */
+static bool
+scan_body(struct scan *x, enum schema_section section)
+{
+	struct token name;
+
+	while (x->t.kind == TOKEN_WORD) {
+		name = x->t;
+		next(x);
+		if (!scan_statement(x, section, &name))
+			return false;
+	}
+	return x->t.kind == TOKEN_END || x->t.kind == TOKEN_CLOSE;
+}
+
+/* The title of a service, the current token. */
+static void
+take_title(struct scan *x)
+{
+	const char *text = x->text + x->t.at;
+	size_t len = x->t.len;
+
+	if (x->t.kind == TOKEN_STRING && len >= 2) {
+		text++;
+		len -= 2;
+	}
+	(void)snprintf(x->title, sizeof(x->title), " in service %.*s", (int)len, text);
+	x->entry->line = x->t.line;
+	next(x);
+}
+
+/* What an entry at the top is; the current token is behind its name. */
+static void
+scan_entry(struct scan *x, const struct token *name)
+{
+	struct conf_entry *e = x->entry;
+	bool ok = false;
+
+	e->id = (int16_t)schema_find(SCHEMA_GLOBAL, x->text + name->at, name->len);
+	if (e->id < 0) {
+		unknown(x, SCHEMA_GLOBAL, name);
+		return;
+	}
+	schema_set_add(&e->set, e->id);
+	if (x->file_index > 0 && (schema[e->id].flags & SCHEMA_MAIN_FILE)) {
+		problems_add(x->problems, x->file, e->line,
+			     "'%s' can be given in the main file only", schema[e->id].name);
+		e->id = -1;
+	}
+	if (e->id < 0 || schema[e->id].type != SCHEMA_SUB)
+		return;
+	if (e->id == SET_SERVICE && x->t.kind == TOKEN_OPEN) {
+		problems_add(x->problems, x->file, e->line,
+			     "a service needs a name: service \"name\" { ... }");
+		e->id = -1;
+		return;
+	}
+	(void)strcpy(x->title, " in defaults");
+	if (e->id == SET_SERVICE && is_value(x))
+		take_title(x);
+	if (x->t.kind == TOKEN_OPEN) {
+		next(x);
+		ok = scan_body(x, SCHEMA_SERVICE) && x->t.kind == TOKEN_CLOSE;
+	}
+	if (!ok) {
+		memset(&e->set, 0xff, sizeof(e->set));
+		e->odd = true;
+	}
+}
+
+void
+conf_scan(struct source *s, int file, const struct source_slice *slice, struct conf_entry *ret,
+	  struct problems *p)
+{
+	struct scan x = {
+		.file = s->name, .file_index = file, .text = s->text, .problems = p, .entry = ret,
+		.reader = {
+			.text = s->text, .at = slice->at, .len = slice->at + slice->len,
+			.line = slice->line
+		}
+	};
+	struct token name;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->at = slice->at;
+	ret->len = slice->len;
+	ret->first_line = slice->line;
+	ret->file = (int16_t)file;
+	ret->id = -1;
+	next(&x);
+	ret->line = x.t.line;
+	if (x.t.kind != TOKEN_WORD) {
+		problems_add(p, s->name, x.t.line, "expected the name of a setting");
+		return;
+	}
+	name = x.t;
+	next(&x);
+	scan_entry(&x, &name);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/* Which settings stand in a top-level entry of a file. */
+#ifndef HATCHD_CONF_SCAN_H
+#define HATCHD_CONF_SCAN_H
+
+#include "conf.h"
+#include "schema.h"
+#include "source.h"
+
+struct conf_entry {		/* a top-level setting or section */
+	size_t at, len;		/* in its file's text */
+	int first_line;		/* of its text */
+	int line;		/* of its title or, without one, its name */
+	int16_t file;		/* index in struct sources */
+	int16_t id;		/* enum schema_id, -1: unknown, to be left out */
+	bool odd;		/* not understood: set has every setting */
+	struct schema_set set;	/* the settings in it, itself too */
+};
+
+/* Fills *ret for a slice of s.  Settings that are unknown, repeated or not
+ * allowed there are reported and blanked, so that the rest can be parsed;
+ * what isn't of the form NAME = VALUE or NAME [TITLE] { } is left to the
+ * parser. */
+void conf_scan(struct source *s, int file, const struct source_slice *slice,
+	       struct conf_entry *ret, struct problems *p);
+
+#endif

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * From the text of a setting to the field that holds its value: one function
+ * for each type of the schema, and the forms that texts may be bound to.
+ *
+ * Says what is wrong with a value on its own, at the value's line; what several
+ * settings have to do with each other is conf_check.c's.  Runs in the master,
+ * its trial child and hatchctl; called by conf_load.c.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <net/if.h>
+
+#include "addr.h"
+#include "conf_value.h"
+#include "listen.h"
+#include "units.h"
+
+void
+conf_value_problem(const struct conf_value_to *to, enum schema_id id, int line,
+		   const char *fmt, ...)
+{
+	char text[512], name[64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	problems_add(to->problems, to->file, line, "%s%s%s%s: %s",
+		     to->service ? "service " : "", to->service ? to->service : "",
+		     to->service ? ": " : "", schema_name(id, false, name), text);
+}
+
+bool
+conf_value_is_clean(const char *text)
+{
+	const unsigned char *p;
+
+	for (p = (const unsigned char *)text; *p; p++)
+		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+			return false;
+	return true;
+}
+
+/* [A-Za-z_][A-Za-z0-9_]*; what is left of it begins at the returned place. */
+static const char *
+skip_variable(const char *s)
+{
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+
+	if (*s >= '0' && *s <= '9')
+		return s;
+	return s + strspn(s, letters);
+}
+
+static bool
+is_multicast(const char *text)
+{
+	struct addr a;
+
+	if (addr_parse(text, &a) < 0)
+		return false;
+	return a.family == AF_INET ? a.ip[0] >> 4 == 14 : a.ip[0] == 0xff;
+}
+
+/* NULL, or what is wrong with a text that isn't empty. */
+static const char *
+form_error(enum schema_form form, const char *text)
+{
+	const char *end;
+
+	switch (form) {
+	case SCHEMA_ANY:
+		return NULL;
+	case SCHEMA_ABSOLUTE:
+		return text[0] == '/' ? NULL : "expected an absolute path";
+	case SCHEMA_SOCKET_PATH:
+		if (text[0] != '/')
+			return "expected an absolute path";
+		if (strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+			return "too long for the path of a socket (at most 107 bytes)";
+		return NULL;
+	case SCHEMA_LOG:
+		if (text[0] == '/' || strcmp(text, "stderr") == 0 || strcmp(text, "syslog") == 0)
+			return NULL;
+		return "expected syslog, stderr or an absolute path";
+	case SCHEMA_BACKEND:
+		if (strcmp(text, "auto") == 0 || strcmp(text, "epoll") == 0 ||
+		    strcmp(text, "poll") == 0 || strcmp(text, "select") == 0)
+			return NULL;
+		return "expected auto, epoll, poll or select";
+	case SCHEMA_DEVICE:
+		return strlen(text) < IFNAMSIZ && !strpbrk(text, "/ ") ? NULL :
+			"expected the name of a network interface (at most 15 bytes)";
+	case SCHEMA_ASSIGNMENT:
+		end = skip_variable(text);
+		return end > text && *end == '=' ? NULL :
+			"expected NAME=value, with letters, digits and _ in NAME";
+	case SCHEMA_VARIABLE:
+		end = skip_variable(text);
+		return end > text && *end == '\0' ? NULL :
+			"expected the name of a variable: letters, digits and _";
+	case SCHEMA_MULTICAST:
+		return is_multicast(text) ? NULL : "expected a multicast address";
+	}
+	return NULL;
+}
+
+static void
+store_integer(const struct schema_item *it, void *base, int64_t value)
+{
+	void *at = (char *)base + it->offset;
+	uint8_t b = (uint8_t)value;
+	uint16_t h = (uint16_t)value;
+	uint32_t w = (uint32_t)value;
+
+	switch (it->size) {
+	case 1:
+		memcpy(at, &b, 1);
+		break;
+	case 2:
+		memcpy(at, &h, 2);
+		break;
+	default:
+		memcpy(at, &w, 4);
+		break;
+	}
+}
+
+int64_t
+conf_value_integer(const struct schema_item *it, const void *base)
+{
+	const void *at = (const char *)base + it->offset;
+	uint8_t b;
+	uint16_t h;
+	uint32_t w;
+
+	switch (it->size) {
+	case 1:
+		memcpy(&b, at, 1);
+		return b;
+	case 2:
+		memcpy(&h, at, 2);
+		return h;
+	default:
+		memcpy(&w, at, 4);
+		return it->min < 0 ? (int32_t)w : (int64_t)w;
+	}
+}
+
+const void *
+conf_value_pointer(const struct schema_item *it, const void *base)
+{
+	const void *p;
+
+	memcpy(&p, (const char *)base + it->offset, sizeof(p));
+	return p;
+}
+
+static bool
+texts_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool
+conf_value_lists_equal(const char *const *a, const char *const *b)
+{
+	if (a == b)
+		return true;
+	if (!a || !b)
+		return false;
+	for (; *a && *b; a++, b++)
+		if (strcmp(*a, *b) != 0)
+			return false;
+	return *a == *b;
+}
+
+static bool
+listens_equal(const struct conf_service *a, const struct conf_service *b)
+{
+	const struct conf_listen *x = a->listen, *y = b->listen;
+	int i;
+
+	if (a->n_listen != b->n_listen)
+		return false;
+	for (i = 0; i < a->n_listen; i++, x++, y++)
+		if (x->proto != y->proto || x->port != y->port || x->port_last != y->port_last ||
+		    !texts_equal(x->host, y->host) || !texts_equal(x->path, y->path) ||
+		    strcmp(x->text, y->text) != 0)
+			return false;
+	return true;
+}
+
+bool
+conf_value_equal(const struct schema_item *it, const void *a, const void *b)
+{
+	switch (it->type) {
+	case SCHEMA_TEXT:
+		return texts_equal(conf_value_pointer(it, a), conf_value_pointer(it, b));
+	case SCHEMA_LIST:
+		return conf_value_lists_equal(conf_value_pointer(it, a),
+					      conf_value_pointer(it, b));
+	case SCHEMA_LISTEN:
+		return listens_equal(a, b);
+	default:
+		return conf_value_integer(it, a) == conf_value_integer(it, b);
+	}
+}
+
+static void
+store_pointer(const struct schema_item *it, void *base, const void *p)
+{
+	memcpy((char *)base + it->offset, &p, sizeof(p));
+}
+
+/* Which of words, or -1. */
+static int
+word_index(const char *const *words, const char *text)
+{
+	int i;
+
+	for (i = 0; words[i]; i++)
+		if (strcmp(words[i], text) == 0)
+			return i;
+	return -1;
+}
+
+/* "keep or terminate", for a message */
+static const char *
+word_list(const char *const *words, char *buf, size_t size)
+{
+	size_t n = 0;
+	int i;
+
+	buf[0] = '\0';
+	for (i = 0; words[i] && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, "%s%s",
+				      i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
+	return buf;
+}
+
+/* A decimal number with an optional minus where negative ones are allowed. */
+static int
+parse_number(const char *text, int64_t min, int64_t max, int64_t *ret)
+{
+	uint64_t n;
+
+	if (text[0] == '-' && min < 0) {
+		if (units_number(text + 1, 0, (uint64_t)-min, &n) < 0)
+			return -1;
+		*ret = -(int64_t)n;
+		return 0;
+	}
+	if (units_number(text, min < 0 ? 0 : (uint64_t)min, (uint64_t)max, &n) < 0)
+		return -1;
+	*ret = (int64_t)n;
+	return 0;
+}
+
+static bool
+set_number(const struct conf_value_to *to, enum schema_id id, void *base,
+	   const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	int64_t n;
+
+	if (parse_number(v->text, it->min, it->max, &n) < 0) {
+		conf_value_problem(to, id, v->line, "expected a number from %" PRId64 " to %"
+				   PRId64 ", not '%s'", it->min, it->max, v->text);
+		return false;
+	}
+	store_integer(it, base, n);
+	return true;
+}
+
+static bool
+set_bool(const struct conf_value_to *to, enum schema_id id, void *base,
+	 const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	bool yes;
+
+	if (it->max == CONF_AUTO && strcmp(v->text, "auto") == 0) {
+		store_integer(it, base, CONF_AUTO);
+		return true;
+	}
+	if (units_bool(v->text, &yes) < 0) {
+		conf_value_problem(to, id, v->line, "expected yes%s no, not '%s'",
+				   it->max == CONF_AUTO ? ", auto or" : " or", v->text);
+		return false;
+	}
+	store_integer(it, base, yes);
+	return true;
+}
+
+static bool
+set_size(const struct conf_value_to *to, enum schema_id id, void *base,
+	 const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	uint64_t n;
+
+	if (units_size(v->text, &n) < 0 || n > (uint64_t)it->max) {
+		conf_value_problem(to, id, v->line,
+				   "expected a size such as 4096, 64KiB, 10MiB, not '%s'", v->text);
+		return false;
+	}
+	store_integer(it, base, (int64_t)n);
+	return true;
+}
+
+static bool
+set_duration(const struct conf_value_to *to, enum schema_id id, void *base,
+	     const struct conf_text *v)
+{
+	uint32_t ms;
+
+	if (units_duration_ms(v->text, &ms) < 0) {
+		conf_value_problem(to, id, v->line,
+				   "expected a duration such as 500ms, 30s, 5min, 1h, not '%s'",
+				   v->text);
+		return false;
+	}
+	store_integer(&schema[id], base, ms);
+	return true;
+}
+
+static bool
+set_octal(const struct conf_value_to *to, enum schema_id id, void *base,
+	  const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	unsigned n;
+
+	if (units_octal(v->text, (unsigned)it->max, &n) < 0) {
+		conf_value_problem(to, id, v->line, "expected an octal number up to 0%o, not '%s'",
+				   (unsigned)it->max, v->text);
+		return false;
+	}
+	store_integer(it, base, n);
+	return true;
+}
+
+static bool
+set_choice(const struct conf_value_to *to, enum schema_id id, void *base,
+	   const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	int i = word_index(it->words, v->text);
+	char buf[128];
+
+	if (i < 0) {
+		conf_value_problem(to, id, v->line, "expected %s, not '%s'",
+				   word_list(it->words, buf, sizeof(buf)), v->text);
+		return false;
+	}
+	store_integer(it, base, i);
+	return true;
+}
+
+static bool
+set_flags(const struct conf_value_to *to, enum schema_id id, void *base,
+	  const struct conf_text *v, int n)
+{
+	const struct schema_item *it = &schema[id];
+	bool ok = true;
+	int64_t bits = 0;
+	char buf[128];
+	int i, bit;
+
+	for (i = 0; i < n; i++) {
+		bit = word_index(it->words, v[i].text);
+		if (bit < 0) {
+			conf_value_problem(to, id, v[i].line, "expected %s, not '%s'",
+					   word_list(it->words, buf, sizeof(buf)), v[i].text);
+			ok = false;
+		} else {
+			bits |= (int64_t)1 << bit;
+		}
+	}
+	if (ok)
+		store_integer(it, base, bits);
+	return ok;
+}
+
+static bool
+set_text(const struct conf_value_to *to, enum schema_id id, void *base,
+	 const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	const char *why = NULL;
+
+	if (v->text[0] == '\0') {
+		if (it->fallback[0] == '\0') {
+			store_pointer(it, base, NULL);
+			return true;
+		}
+		why = "may not be empty";
+	} else {
+		why = form_error(it->form, v->text);
+	}
+	if (why) {
+		conf_value_problem(to, id, v->line, v->text[0] ? "%s, not '%s'" : "%s", why,
+				   v->text);
+		return false;
+	}
+	store_pointer(it, base, v->text);
+	return true;
+}
+
+static bool
+set_list(const struct conf_value_to *to, enum schema_id id, void *base,
+	 const struct conf_text *v, int n)
+{
+	const struct schema_item *it = &schema[id];
+	const char *list[1025], *why;
+	const void *p = NULL;
+	bool ok = true;
+	int i;
+
+	if (n > it->max) {
+		conf_value_problem(to, id, v[it->max].line, "more than %d elements", (int)it->max);
+		return false;
+	}
+	for (i = 0; i < n; i++) {
+		why = v[i].text[0] || id == SET_EXEC ? form_error(it->form, v[i].text) :
+			"an element may not be empty";
+		if (why) {
+			conf_value_problem(to, id, v[i].line, v[i].text[0] ? "%s, not '%s'" : "%s",
+					   why, v[i].text);
+			ok = false;
+		}
+		list[i] = v[i].text;
+	}
+	list[n] = NULL;
+	if (ok && n > 0) {
+		p = arena_intern(to->arena, list, (size_t)(n + 1) * sizeof(list[0]));
+		if (!p) {
+			conf_value_problem(to, id, v[0].line, "out of memory");
+			return false;
+		}
+	}
+	if (ok)
+		store_pointer(it, base, p);
+	return ok;
+}
+
+static bool
+set_listen(const struct conf_value_to *to, enum schema_id id, struct conf_service *s,
+	   const struct conf_text *v, int n)
+{
+	struct conf_listen *list;
+	const char *why;
+	int i, ports = 0;
+	bool ok = true;
+
+	if (n == 0) {
+		s->n_listen = 0;
+		return true;
+	}
+	if (n > CONF_LISTENERS) {
+		conf_value_problem(to, id, v[CONF_LISTENERS].line, "more than %d addresses",
+				   CONF_LISTENERS);
+		return false;
+	}
+	list = arena_alloc(to->arena, (size_t)n * sizeof(*list));
+	if (!list) {
+		conf_value_problem(to, id, v->line, "out of memory");
+		return false;
+	}
+	for (i = 0; i < n; i++) {
+		why = listen_parse(to->arena, v[i].text, to->lookup, &list[i]);
+		if (why) {
+			conf_value_problem(to, id, v[i].line, "'%s': %s", v[i].text, why);
+			ok = false;
+			continue;
+		}
+		list[i].text = v[i].text;
+		list[i].line = v[i].line;
+		ports += list[i].port_last - list[i].port + 1;
+		if (ok && ports > CONF_LISTENERS) {
+			conf_value_problem(to, id, v[i].line, "more than %d addresses",
+					   CONF_LISTENERS);
+			ok = false;
+		}
+	}
+	if (ok) {
+		s->listen = list;
+		s->n_listen = n;
+	}
+	return ok;
+}
+
+static bool
+set_internal(const struct conf_value_to *to, enum schema_id id, void *base,
+	     const struct conf_text *v)
+{
+	enum internal i = v->text[0] ? internal_parse(v->text) : INTERNAL_NONE;
+
+	if (v->text[0] && i == INTERNAL_NONE) {
+		conf_value_problem(to, id, v->line, "there is no internal service '%s'", v->text);
+		return false;
+	}
+	store_integer(&schema[id], base, i);
+	return true;
+}
+
+bool
+conf_value_set(const struct conf_value_to *to, enum schema_id id, void *base,
+	       const struct conf_text *v, int n)
+{
+	switch (schema[id].type) {
+	case SCHEMA_TEXT:
+		return set_text(to, id, base, v);
+	case SCHEMA_BOOL:
+		return set_bool(to, id, base, v);
+	case SCHEMA_NUMBER:
+		return set_number(to, id, base, v);
+	case SCHEMA_SIZE:
+		return set_size(to, id, base, v);
+	case SCHEMA_DURATION:
+		return set_duration(to, id, base, v);
+	case SCHEMA_OCTAL:
+		return set_octal(to, id, base, v);
+	case SCHEMA_CHOICE:
+		return set_choice(to, id, base, v);
+	case SCHEMA_FLAGS:
+		return set_flags(to, id, base, v, n);
+	case SCHEMA_LIST:
+		return set_list(to, id, base, v, n);
+	case SCHEMA_LISTEN:
+		return set_listen(to, id, base, v, n);
+	case SCHEMA_INTERNAL:
+		return set_internal(to, id, base, v);
+	case SCHEMA_RLIMIT:
+	case SCHEMA_SUB:
+		break;
+	}
+	return false;
+}
+
+static int
+parse_rlimit(const struct schema_item *it, const char *text, rlim_t *ret)
+{
+	uint64_t n;
+	uint32_t ms;
+
+	if (strcmp(text, "unlimited") == 0) {
+		*ret = RLIM_INFINITY;
+		return 0;
+	}
+	switch (it->unit) {
+	case SCHEMA_DURATION:
+		if (units_duration_ms(text, &ms) < 0 || ms % 1000)
+			return -1;
+		n = ms / 1000;
+		break;
+	case SCHEMA_SIZE:
+		if (units_size(text, &n) < 0)
+			return -1;
+		break;
+	default:
+		if (units_number(text, 0, (uint64_t)it->max, &n) < 0)
+			return -1;
+		break;
+	}
+	if (n > (uint64_t)it->max)
+		return -1;
+	*ret = (rlim_t)n;
+	return 0;
+}
+
+bool
+conf_value_set_rlimit(const struct conf_value_to *to, enum schema_id id,
+		      struct conf_rlimit *ret, const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	const char *colon = strchr(v->text, ':');
+	size_t len = colon ? (size_t)(colon - v->text) : strlen(v->text);
+	rlim_t soft, hard;
+	char first[64] = "";
+
+	if (len < sizeof(first))
+		memcpy(first, v->text, len);
+	if (parse_rlimit(it, first, &soft) < 0 ||
+	    parse_rlimit(it, colon ? colon + 1 : first, &hard) < 0) {
+		conf_value_problem(to, id, v->line, "expected %s, 'unlimited', or two of them as "
+				   "SOFT:HARD, not '%s'",
+				   it->unit == SCHEMA_SIZE ? "a size such as 64MiB" :
+				   it->unit == SCHEMA_DURATION ? "whole seconds such as 60s" :
+				   "a number", v->text);
+		return false;
+	}
+	if (soft > hard) {
+		conf_value_problem(to, id, v->line, "the soft limit is above the hard limit: '%s'",
+				   v->text);
+		return false;
+	}
+	memset(ret, 0, sizeof(*ret));
+	ret->resource = it->resource;
+	ret->soft = soft;
+	ret->hard = hard;
+	return true;
+}

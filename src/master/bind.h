@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * From the text of listen = { } to bound sockets.
+ */
+#ifndef HATCHD_BIND_H
+#define HATCHD_BIND_H
+
+#include <stdbool.h>
+
+#include "addr.h"
+#include "conf.h"
+
+/* One socket to be: its identity, by which a reload finds it again. */
+struct bind_target {
+	int type;		/* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+	struct addr addr;	/* family and, for inet, address and port */
+	char *path;		/* UNIX: malloced; "@name" if abstract; else NULL */
+	char *device;		/* malloced or NULL */
+	uint16_t nth;		/* tells apart those of a service with port 0 */
+	bool optional;		/* IPv6 half of "tcp:80": no IPv6, no error */
+	bool literal;		/* the address was written as a number */
+	int line;		/* in the service's file */
+};
+
+#define BIND_TARGETS 256	/* of one service at most */
+
+/* All sockets that a service's listen asks for.  Resolves names (may wait for
+ * a name server).  Returns how many, in a malloced array, or -1 and *ret_why
+ * (static or in buf) with the line of the listen it is about. */
+int bind_targets(const struct conf_service *s, struct bind_target **ret,
+		 const char **ret_why, int *ret_line);
+void bind_target_fini(struct bind_target *t);
+void bind_targets_free(struct bind_target *t, int n);
+bool bind_target_equal(const struct bind_target *a, const struct bind_target *b);
+bool bind_target_copy(struct bind_target *to, const struct bind_target *from);
+/* "tcp:127.0.0.1:80", "unix:/run/x.sock"; buf of BIND_TEXT bytes. */
+#define BIND_TEXT 160
+const char *bind_target_text(const struct bind_target *t, char *buf);
+
+/* Makes, sets up and binds the socket; non-blocking, CLOEXEC, high.  *local is
+ * the address it got.  -1 and errno, *ret_step names the call that failed.
+ * EAFNOSUPPORT: this host doesn't have the family. */
+int bind_open(const struct bind_target *t, const struct conf_service *s,
+	      struct addr *ret_local, const char **ret_step);
+
+/* Applies socket { } once more to a socket that is kept by a reload. */
+int bind_apply(int fd, const struct bind_target *t, const struct conf_service *s,
+	       const char **ret_step);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Delivery.  Runs in the master; listener.c and link.c call it when something
+ * has been judged.  It makes the session, starts its process or hands it to
+ * the talker; what follows is the reaper's and the talker's.
+ */
+#include "config.h"
+
+#include "deliver.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "env.h"
+#include "events.h"
+#include "fd.h"
+#include "link.h"
+#include "listener.h"
+#include "log.h"
+#include "master.h"
+#include "reap.h"
+#include "service.h"
+#include "session.h"
+#include "spawn.h"
+
+#define RETRY_MS 50
+
+struct start {			/* what differs between the ways to start one */
+	int type;
+	int fd;			/* 0 and 1 */
+	int n_fds;
+	const int *fds;		/* from 3 on */
+};
+
+static int
+stderr_fd(const struct master *m, const struct conf_service *c)
+{
+	switch (c->stderr_to) {
+	case CONF_STDERR_SOCKET:
+		return -1;
+	case CONF_STDERR_LOG:
+		return m->errlog_fd == -1 ? m->null_fd : m->errlog_fd;
+	case CONF_STDERR_NULL:
+		break;
+	}
+	return m->null_fd;
+}
+
+/* Starts the process of a session.  0: there is one, or its start has failed
+ * and is the reaper's; -1 and errno: there is none, and trying again may help. */
+static int
+start(struct master *m, struct session *x, const struct start *how)
+{
+	const struct plan *plan = x->service->plan;
+	const struct conf_service *c = plan->conf;
+	struct board_session *row = session_row(m->sessions, x);
+	struct env_connection ec = {
+		.plan = plan, .type = how->type, .conn = row->conn,
+		.family = row->local.family, .local = &row->local, .peer = &row->peer,
+		.listen_fds = how->n_fds,
+	};
+	struct spawn sp = {
+		.path = c->exec[0], .argv = plan->argv,
+		.account = m->uid == 0 ? c->account : NULL,
+		.chroot = c->chroot, .directory = c->directory, .umask = c->umask,
+		.nice = c->nice, .n_rlimits = c->n_rlimits, .rlimits = c->rlimits,
+		.fd_in = how->fd, .fd_err = stderr_fd(m, c),
+		.n_fds = how->n_fds, .fds = how->fds,
+		.pid = &row->pid, .step = &row->step, .error = &row->error,
+	};
+
+	sp.env = env_build(&ec, &sp.listen_pid);
+	if (spawn_start(&sp) == -1)
+		return -1;
+	session_started(m->sessions, x);
+	if (row->step != 0) {
+		service_failed(x->service);
+		return 0;
+	}
+	service_counters(x->service)->started++;
+	if (row->kind != BOARD_WAIT)	/* a wait handler has to read, too */
+		service_succeeded(x->service);
+	events_start(m, x);
+	return 0;
+}
+
+/* The local address of a connection: the listener's, or asked for if that is
+ * "any". */
+static struct addr
+local_address(const struct listener *l, int fd)
+{
+	static const uint8_t any[16];
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct addr a = l->local;
+
+	if (a.family != AF_UNIX && memcmp(a.ip, any, sizeof(any)) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
+		(void)addr_from_sockaddr((struct sockaddr *)&sa, len, &a);
+	return a;
+}
+
+/* No process could be made: the connection waits for a better moment, and
+ * nothing else is accepted until then (judge_room). */
+static void
+postpone(struct master *m, struct session *x, int fd, int error)
+{
+	events_clone_failed(m, x->service, error);
+	x->fd = fd;
+	m->to_start++;
+	(void)ev_timer_start(&m->retry, RETRY_MS);
+}
+
+void
+deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *peer)
+{
+	struct addr local = local_address(l, fd);
+	uint32_t slot = session_new(m->sessions, l->service, BOARD_EXEC, peer, &local);
+	struct start how = { .type = l->target.type, .fd = fd };
+	struct session *x;
+
+	if (slot == SESSION_NONE) {
+		events_refuse(m, l->service, peer, REASON_SESSIONS);
+		(void)close(fd);
+		return;
+	}
+	x = session_at(m->sessions, slot);
+	if (start(m, x, &how) == -1) {
+		postpone(m, x, fd, errno);
+		return;
+	}
+	(void)close(fd);
+}
+
+void
+deliver_retry(struct master *m)
+{
+	for (uint32_t i = 0; m->to_start > 0 && i < sessions_rows(m->sessions); i++) {
+		struct session *x = session_at(m->sessions, i);
+		struct start how = { .type = SOCK_STREAM };
+
+		if (!x || x->fd == -1)
+			continue;
+		if (!x->service->conf || m->stopping) {
+			session_cancel(m->sessions, x);
+			continue;
+		}
+		how.fd = x->fd;
+		if (start(m, x, &how) == -1) {
+			(void)ev_timer_start(&m->retry, RETRY_MS);
+			return;
+		}
+		m->to_start--;
+		fd_close(&x->fd);
+	}
+	if (m->to_start == 0)
+		ev_timer_stop(&m->retry);
+	master_admit_soon(m);
+}
+
+void
+deliver_internal(struct master *m, struct listener *l, int fd, const struct addr *peer)
+{
+	struct addr local = local_address(l, fd);
+	uint32_t slot = session_new(m->sessions, l->service, BOARD_INTERNAL, peer, &local);
+	struct session *x;
+
+	if (slot == SESSION_NONE) {
+		events_refuse(m, l->service, peer, REASON_SESSIONS);
+	} else {
+		x = session_at(m->sessions, slot);
+		if (link_send_connection(m, x, l, fd) == -1) {
+			session_cancel(m->sessions, x);
+			events_refuse(m, l->service, peer, REASON_TALKER);
+		} else {
+			session_row(m->sessions, x)->state = BOARD_RUNNING;
+			service_counters(l->service)->started++;
+			events_start(m, x);
+		}
+	}
+	(void)close(fd);
+}
+
+/* All sockets of the service, for a handler that wants them as sd_listen_fds(3)
+ * gives them, in the order of listen. */
+static int
+listen_fds(const struct service *s, int fds[SPAWN_FDS])
+{
+	int n = 0, i = 0;
+
+	for (const struct listener *l = s->listeners; l && n < SPAWN_FDS; l = l->next)
+		if (l->fd != -1)
+			n++;
+	for (const struct listener *l = s->listeners; l && i < n; l = l->next)
+		if (l->fd != -1)
+			fds[n - 1 - i++] = l->fd;	/* listeners are put in front */
+	return n;
+}
+
+void
+deliver_wait(struct master *m, struct listener *l)
+{
+	struct service *s = l->service;
+	bool all = s->conf->pass == CONF_PASS_LISTEN_FDS;
+	struct start how = { .type = l->target.type, .fd = l->fd };
+	int fds[SPAWN_FDS];
+	struct session_wait wait;
+	struct session *x;
+	uint32_t slot;
+
+	if (!reap_wait_look(l, &wait))
+		return;
+	service_counters(s)->accepted++;
+	slot = session_new(m->sessions, s, BOARD_WAIT, NULL, &l->local);
+	if (slot == SESSION_NONE) {
+		listener_enqueue(m->listeners, l);
+		return;
+	}
+	x = session_at(m->sessions, slot);
+	x->wait = wait;
+	if (all) {
+		how.n_fds = listen_fds(s, fds);
+		how.fds = fds;
+		how.fd = m->null_fd;
+	}
+	if (start(m, x, &how) == -1) {
+		/* what has come stays where it is */
+		events_clone_failed(m, s, errno);
+		session_cancel(m->sessions, x);
+		master_exhausted(m, EAGAIN);
+		listener_enqueue(m->listeners, l);
+		return;
+	}
+	x->listener = l;
+	if (all)
+		listeners_pause_service(s, PAUSE_HANDLER);
+	else
+		listener_pause(l, PAUSE_HANDLER);
+}
+
+enum reason
+deliver_datagram(struct master *m, struct listener *l, const struct addr *peer,
+		 const struct addr *local, struct session **ret, int *ret_fd)
+{
+	struct start how = { .type = SOCK_DGRAM };
+	struct session *x;
+	uint32_t slot;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
+		return REASON_SPAWN;
+	slot = session_new(m->sessions, l->service, BOARD_DGRAM, peer, local);
+	if (slot == SESSION_NONE) {
+		(void)close(pair[0]);
+		(void)close(pair[1]);
+		return REASON_SESSIONS;
+	}
+	x = session_at(m->sessions, slot);
+	how.fd = pair[0];
+	if (start(m, x, &how) == -1) {
+		events_clone_failed(m, l->service, errno);
+		session_cancel(m->sessions, x);
+		x = NULL;
+	}
+	(void)close(pair[0]);
+	if (!x || session_row(m->sessions, x)->step != 0) {
+		(void)close(pair[1]);
+		return REASON_SPAWN;
+	}
+	*ret = x;
+	*ret_fd = pair[1];
+	return REASON_NONE;
+}

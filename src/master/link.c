@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The conversation with the talker.  Runs in the master.
+ */
+#include "config.h"
+
+#include "link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "board.h"
+#include "deliver.h"
+#include "events.h"
+#include "fd.h"
+#include "judge.h"
+#include "listener.h"
+#include "log.h"
+#include "master.h"
+#include "service.h"
+#include "session.h"
+#include "talkproc.h"
+
+#define SERVE_KEEP_MS 5000	/* how long the talker may remember a "yes" */
+#define DENY_KEEP_MS 1000	/* and a "no" */
+
+static void
+pause_all(struct master *m)
+{
+	if (m->link_paused)
+		return;
+	m->link_paused = true;
+	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+
+		if (l && l->service && l->kind == LISTENER_INTERNAL)
+			listener_pause(l, PAUSE_TALKER);
+	}
+}
+
+static void
+resume_all(struct master *m)
+{
+	m->link_paused = false;
+	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+
+		if (l && l->service)
+			listener_resume(l, PAUSE_TALKER);
+	}
+}
+
+bool
+link_ready(const struct master *m)
+{
+	return talkproc_ready(m) && !m->link_paused;
+}
+
+static void
+room(void *arg)
+{
+	struct master *m = arg;
+
+	if (talkproc_ready(m))
+		resume_all(m);
+}
+
+/* Pauses what feeds the link as soon as something has to wait in its queue:
+ * the queue is for what is under way, not for load. */
+static int
+tell(struct master *m, union msg *msg, enum msg_type type, int fd)
+{
+	struct msg_link *link = talkproc_link(m);
+
+	if (!link)
+		return -1;
+	if (msg_send(link, msg, type, fd) == -1) {
+		log_warn("can't send %s to the talker", proto_name(type));
+		return -1;
+	}
+	if (msg_link_busy(link))
+		pause_all(m);
+	return 0;
+}
+
+int
+link_send_start(struct master *m)
+{
+	union msg msg = { 0 };
+
+	msg.start.version = PROTO_VERSION;
+	msg.start.debug = log_wants(LOGL_DEBUG);
+	return tell(m, &msg, MSG_START, board_fd(m->board));
+}
+
+void
+link_send_stop(struct master *m)
+{
+	union msg msg = { 0 };
+
+	(void)tell(m, &msg, MSG_STOP, -1);
+}
+
+void
+link_send_control(struct master *m)
+{
+	union msg msg = { 0 };
+
+	if (talkproc_ready(m) && m->control_fd != -1)
+		(void)tell(m, &msg, MSG_CONTROL, m->control_fd);
+}
+
+int
+link_send_connection(struct master *m, struct session *x, const struct listener *l, int fd)
+{
+	union msg msg = { 0 };
+
+	if (!talkproc_ready(m))
+		return -1;
+	msg.conn.slot = session_slot(m->sessions, x);
+	msg.conn.generation = session_row(m->sessions, x)->generation;
+	msg.conn.internal = l->service->conf->internal;
+	msg.conn.seqpacket = l->target.type == SOCK_SEQPACKET;
+	if (tell(m, &msg, MSG_CONN, fd) == -1)
+		return -1;
+	x->talker = true;
+	return 0;
+}
+
+void
+link_send_listener(struct master *m, struct listener *l)
+{
+	const struct conf_service *c = l->service->conf;
+	union msg msg = { 0 };
+
+	if (!talkproc_ready(m) || l->fd == -1)
+		return;
+	msg.dgram.listener = l->number;
+	msg.dgram.internal = c->internal;
+	msg.dgram.family = l->target.addr.family;
+	msg.dgram.once = c->session->once;
+	msg.dgram.idle_ms = c->session->idle_ms;
+	msg.dgram.max = c->session->max;
+	if (tell(m, &msg, MSG_DGRAM, l->fd) == 0)
+		l->sent = true;
+}
+
+void
+link_drop_listener(struct master *m, struct listener *l)
+{
+	union msg msg = { 0 };
+
+	l->sent = false;
+	msg.dgram_drop.listener = l->number;
+	(void)tell(m, &msg, MSG_DGRAM_DROP, -1);
+}
+
+void
+link_close(struct master *m, struct session *x)
+{
+	union msg msg = { 0 };
+
+	msg.close.slot = session_slot(m->sessions, x);
+	msg.close.generation = session_row(m->sessions, x)->generation;
+	(void)tell(m, &msg, MSG_CLOSE, -1);
+}
+
+void
+link_lost(struct master *m)
+{
+	pause_all(m);
+	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+
+		if (l)
+			l->sent = false;
+	}
+	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
+		struct session *x = session_at(m->sessions, i);
+
+		if (x)
+			session_untalked(m->sessions, x);
+	}
+}
+
+static void
+on_ready(struct master *m)
+{
+	union msg msg = { 0 };
+
+	talkproc_is_ready(m);
+	if (m->errlog_read_fd != -1)
+		(void)tell(m, &msg, MSG_ERRLOG, m->errlog_read_fd);
+	link_send_control(m);
+	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+
+		if (l && l->service && l->kind == LISTENER_TALKER)
+			link_send_listener(m, l);
+	}
+	if (!msg_link_busy(talkproc_link(m)))
+		resume_all(m);
+}
+
+static void
+answer(struct master *m, const struct msg_ask *ask, enum reason why, uint32_t keep_ms)
+{
+	union msg msg = { 0 };
+
+	msg.verdict.handle = ask->handle;
+	msg.verdict.handle_generation = ask->handle_generation;
+	msg.verdict.reason = why;
+	msg.verdict.keep_ms = keep_ms;
+	(void)tell(m, &msg, MSG_VERDICT, -1);
+}
+
+/* An answer to a port that answers by itself could go to and fro for ever. */
+static bool
+could_loop(struct master *m, const struct addr *peer)
+{
+	if (peer->family == AF_UNIX)
+		return false;
+	return peer->port < 1024 || listeners_serve_udp(m->listeners, peer->port);
+}
+
+static void
+ask_session(struct master *m, struct listener *l, const struct msg_ask *ask)
+{
+	union msg msg = { 0 };
+	struct session *x = NULL;
+	int fd = -1;
+	enum reason why = deliver_datagram(m, l, &ask->peer, &ask->local, &x, &fd);
+
+	if (why != REASON_NONE) {
+		/* a failed start has been logged as such, and its back-off says
+		 * how long not to ask again */
+		service_counters(l->service)->refused[why]++;
+		answer(m, ask, why, service_in_backoff(l->service) ?
+		       service_backoff_ms(l->service) : DENY_KEEP_MS);
+		return;
+	}
+	msg.session.handle = ask->handle;
+	msg.session.handle_generation = ask->handle_generation;
+	msg.session.slot = session_slot(m->sessions, x);
+	msg.session.generation = session_row(m->sessions, x)->generation;
+	/* if it can't be sent, the handler finds its socket closed and ends */
+	if (tell(m, &msg, MSG_SESSION, fd) == 0)
+		x->talker = true;
+	(void)close(fd);
+}
+
+static void
+on_ask(struct master *m, const struct msg_ask *ask)
+{
+	struct listener *l = listeners_at(m->listeners, ask->listener);
+	bool internal;
+	enum reason why;
+
+	if (!l || !l->sent || !l->service || m->stopping) {
+		answer(m, ask, REASON_TALKER, DENY_KEEP_MS);
+		return;
+	}
+	internal = l->service->conf->internal != INTERNAL_NONE;
+	service_counters(l->service)->accepted++;
+	if (internal && could_loop(m, &ask->peer))
+		why = REASON_LOOP;
+	else if (!internal && m->to_start > 0)
+		why = REASON_SPAWN;
+	else
+		why = judge_peer(m, l->service, internal ? BOARD_INTERNAL : BOARD_DGRAM,
+				 &ask->peer);
+	if (why != REASON_NONE) {
+		events_refuse(m, l->service, &ask->peer, why);
+		answer(m, ask, why, DENY_KEEP_MS);
+	} else if (internal) {
+		answer(m, ask, REASON_NONE, SERVE_KEEP_MS);
+	} else {
+		ask_session(m, l, ask);
+	}
+}
+
+static void
+on_ended(struct master *m, const struct msg_ended *e)
+{
+	struct session *x = session_find(m->sessions, e->slot, e->generation);
+	struct board_counters *c;
+
+	if (!x || !x->talker)
+		return;
+	c = service_counters(x->service);
+	c->bytes_in += e->bytes_in;
+	c->bytes_out += e->bytes_out;
+	c->datagrams_in += e->datagrams_in;
+	c->datagrams_out += e->datagrams_out;
+	c->refused[REASON_QUEUE] += e->dropped;
+	x->bytes_in = e->bytes_in;
+	x->bytes_out = e->bytes_out;
+	x->dropped = e->dropped;
+	session_untalked(m->sessions, x);
+}
+
+static void
+on_count(struct master *m, const struct msg_count *n)
+{
+	struct listener *l = listeners_at(m->listeners, n->listener);
+	struct board_counters *c;
+
+	if (!l || !l->service)
+		return;
+	c = service_counters(l->service);
+	c->bytes_in += n->bytes_in;
+	c->bytes_out += n->bytes_out;
+	c->datagrams_in += n->datagrams_in;
+	c->datagrams_out += n->datagrams_out;
+	c->refused[REASON_LOOP] += n->loop;
+	c->refused[REASON_QUEUE] += n->queue;
+	if (n->reason > REASON_NONE && n->reason < REASON_MAX)
+		c->refused[n->reason] += n->denied;
+}
+
+static void
+receive(const union msg *msg, int *fd, void *arg)
+{
+	struct master *m = arg;
+
+	(void)fd;		/* none comes up: the table says so */
+	switch (msg->head.type) {
+	case MSG_READY:
+		on_ready(m);
+		break;
+	case MSG_ASK:
+		on_ask(m, &msg->ask);
+		break;
+	case MSG_ENDED:
+		on_ended(m, &msg->ended);
+		break;
+	case MSG_ERRLINE:
+		events_stderr(m, session_find(m->sessions, msg->errline.slot,
+					      msg->errline.generation), &msg->errline);
+		break;
+	case MSG_COUNT:
+		on_count(m, &msg->count);
+		break;
+	}
+}
+
+static void
+broken(const char *why, void *arg)
+{
+	talkproc_broken(arg, why);
+}
+
+struct msg_link *
+link_new(struct master *m, int fd)
+{
+	return msg_link_new(m->ev, fd, PROTO_UP, receive, broken, room, m);
+}

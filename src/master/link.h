@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * What the master says to the talker, and what it does on hearing from it.
+ * Everything that comes up is checked: numbers of slots, generations and
+ * listeners that don't exist are ignored, a message that breaks the protocol
+ * ends the talker.
+ */
+#ifndef HATCHD_LINK_H
+#define HATCHD_LINK_H
+
+#include <stdbool.h>
+
+#include "msg.h"
+
+struct listener;
+struct master;
+struct session;
+
+/* The master's end; takes fd. */
+struct msg_link *link_new(struct master *m, int fd);
+int link_send_start(struct master *m);
+void link_send_stop(struct master *m);
+
+/* The talker has gone: its connections have ended, its sockets are to be sent
+ * again to the next one. */
+void link_lost(struct master *m);
+/* Whether something can be handed over now. */
+bool link_ready(const struct master *m);
+
+/* Hands the connection over; fd is borrowed; 0 or -1. */
+int link_send_connection(struct master *m, struct session *x, const struct listener *l, int fd);
+/* A datagram socket of an internal service or of sessions; later if there is
+ * no talker now. */
+void link_send_listener(struct master *m, struct listener *l);
+void link_drop_listener(struct master *m, struct listener *l);
+void link_close(struct master *m, struct session *x);
+/* The control socket, m->control_fd, has changed. */
+void link_send_control(struct master *m);
+
+#endif

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Listeners: waits on sockets, accepts in batches, and gives what came to
+ * deliver.c if judge.c allows.  Runs in the master.  Reads no byte: a stream
+ * is accepted, a datagram is only looked at for its source.
+ */
+#include "config.h"
+
+#include "listener.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "deliver.h"
+#include "events.h"
+#include "fd.h"
+#include "judge.h"
+#include "link.h"
+#include "master.h"
+#include "service.h"
+#include "session.h"
+
+struct listeners {
+	struct master *master;
+	struct listener **table;
+	uint32_t rows, size, count;
+	uint32_t first_free;
+	struct listener *head, **tail;	/* of those that wait for room */
+	bool ports_stale;
+	uint8_t udp_ports[65536 / 8];	/* bits */
+};
+
+struct listeners *
+listeners_new(struct master *m)
+{
+	struct listeners *all = calloc(1, sizeof(*all));
+
+	if (!all)
+		return NULL;
+	all->master = m;
+	all->tail = &all->head;
+	return all;
+}
+
+void
+listeners_free(struct listeners *all)
+{
+	if (!all)
+		return;
+	for (uint32_t i = 0; i < all->rows; i++)
+		if (all->table[i])
+			listener_free(all, all->table[i], false);
+	free(all->table);
+	free(all);
+}
+
+struct listener *
+listeners_at(const struct listeners *all, uint32_t number)
+{
+	return number < all->rows ? all->table[number] : NULL;
+}
+
+uint32_t
+listeners_count(const struct listeners *all)
+{
+	return all->count;
+}
+
+uint32_t
+listeners_rows(const struct listeners *all)
+{
+	return all->rows;
+}
+
+static int
+place(struct listeners *all, struct listener *l)
+{
+	uint32_t i = all->first_free;
+
+	while (i < all->rows && all->table[i])
+		i++;
+	if (i == all->size) {
+		uint32_t size = all->size == 0 ? 64 : all->size * 2;
+		struct listener **t = reallocarray(all->table, size, sizeof(struct listener *));
+
+		if (!t)
+			return -1;
+		all->table = t;
+		all->size = size;
+	}
+	all->table[i] = l;
+	all->first_free = i + 1;
+	if (i == all->rows)
+		all->rows++;
+	all->count++;
+	l->number = i;
+	return 0;
+}
+
+struct listener *
+listener_new(struct listeners *all, const struct bind_target *t, int fd)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (!l || !bind_target_copy(&l->target, t) || place(all, l) == -1) {
+		if (l)
+			bind_target_fini(&l->target);
+		free(l);
+		fd_close(&fd);
+		errno = ENOMEM;
+		return NULL;
+	}
+	l->fd = fd;
+	l->local = t->addr;
+	return l;
+}
+
+static bool
+polled(const struct listener *l)
+{
+	return l->fd != -1 && l->service && l->paused == 0 && l->kind != LISTENER_TALKER;
+}
+
+static void
+update(struct listener *l)
+{
+	if (l->fd == -1 || !l->service)
+		return;
+	if (ev_io_set(&l->io, polled(l) ? EV_IN : 0) == -1)
+		log_warn("service %s: can't wait on its socket", service_name(l->service));
+}
+
+void
+listener_pause(struct listener *l, uint8_t reason)
+{
+	l->paused |= reason;
+	update(l);
+}
+
+void
+listener_resume(struct listener *l, uint8_t reason)
+{
+	if (!(l->paused & reason))
+		return;
+	l->paused &= (uint8_t)~reason;
+	update(l);
+}
+
+void
+listeners_pause_service(struct service *s, uint8_t reason)
+{
+	for (struct listener *l = s->listeners; l; l = l->next)
+		listener_pause(l, reason);
+}
+
+void
+listeners_resume_service(struct service *s, uint8_t reason)
+{
+	for (struct listener *l = s->listeners; l; l = l->next)
+		listener_resume(l, reason);
+}
+
+void
+listener_enqueue(struct listeners *all, struct listener *l)
+{
+	listener_pause(l, PAUSE_GLOBAL);
+	if (l->queued)
+		return;
+	l->queued = true;
+	l->waiting = NULL;
+	*all->tail = l;
+	all->tail = &l->waiting;
+}
+
+static void
+unqueue(struct listeners *all, struct listener *l)
+{
+	struct listener **link = &all->head;
+
+	if (!l->queued)
+		return;
+	while (*link != l)
+		link = &(*link)->waiting;
+	*link = l->waiting;
+	if (!*link)
+		all->tail = link;
+	l->queued = false;
+}
+
+void
+listeners_admit(struct listeners *all, uint32_t n)
+{
+	while (all->head && n-- > 0) {
+		struct listener *l = all->head;
+
+		unqueue(all, l);
+		listener_resume(l, PAUSE_GLOBAL);
+	}
+}
+
+bool
+listeners_waiting(const struct listeners *all)
+{
+	return all->head != NULL;
+}
+
+/* The peer of a UNIX socket is whoever connected it. */
+static struct addr
+unix_peer(int fd)
+{
+	struct addr a = { .family = AF_UNIX };
+	struct ucred uc;
+	socklen_t len = sizeof(uc);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &uc, &len) == 0) {
+		a.cred.pid = (uint32_t)uc.pid;
+		a.cred.uid = uc.uid;
+		a.cred.gid = uc.gid;
+	}
+	return a;
+}
+
+/* What to do with an error of accept(2).  Most of them are the peer's. */
+static void
+accept_failed(struct master *m, struct listener *l, int error)
+{
+	uint32_t suppressed;
+
+	switch (error) {
+	case EAGAIN:
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:		/* a firewall rule */
+	case ENETDOWN: case ENOPROTOOPT: case EHOSTDOWN: case ENONET:
+	case EHOSTUNREACH: case EOPNOTSUPP: case ENETUNREACH:
+		return;		/* accept(2): of the connection, to be ignored */
+	}
+	if (log_rate(&m->accept_errors, ev_now_ms(m->ev), 5, 10000, &suppressed))
+		log_warnx("service %s: can't accept: %s; waiting for room (suppressed=%u)",
+			  service_name(l->service), strerror(error), suppressed);
+	master_exhausted(m, error);
+	listener_enqueue(m->listeners, l);
+}
+
+/* Whether the listener may go on; if not it is paused. */
+static bool
+has_room(struct master *m, struct listener *l, enum board_kind kind)
+{
+	if (m->paused_until > ev_now_ms(m->ev)) {
+		listener_enqueue(m->listeners, l);
+		return false;
+	}
+	switch (judge_room(m, l->service, kind)) {
+	case JUDGE_ACCEPT:
+		return true;
+	case JUDGE_WAIT_SERVICE:
+		listeners_pause_service(l->service, PAUSE_SERVICE);
+		return false;
+	case JUDGE_WAIT_GLOBAL:
+		listener_enqueue(m->listeners, l);
+		return false;
+	}
+	return false;
+}
+
+static void
+accepted(struct master *m, struct listener *l, int fd, const struct addr *peer,
+	 enum board_kind kind)
+{
+	enum reason why = judge_peer(m, l->service, kind, peer);
+
+	service_counters(l->service)->accepted++;
+	if (why != REASON_NONE) {
+		events_refuse(m, l->service, peer, why);
+		(void)close(fd);
+	} else if (kind == BOARD_INTERNAL) {
+		deliver_internal(m, l, fd, peer);
+	} else {
+		deliver_exec(m, l, fd, peer);
+	}
+}
+
+static void
+on_connections(struct master *m, struct listener *l, enum board_kind kind)
+{
+	int flags = SOCK_CLOEXEC | (kind == BOARD_INTERNAL ? SOCK_NONBLOCK : 0);
+
+	for (int i = 0; i < LISTENER_BATCH && polled(l); i++) {
+		struct sockaddr_storage sa;
+		socklen_t len = sizeof(sa);
+		struct addr peer;
+		int fd;
+
+		if (!has_room(m, l, kind))
+			return;
+		fd = accept4(l->fd, (struct sockaddr *)&sa, &len, flags);
+		if (fd == -1) {
+			accept_failed(m, l, errno);
+			return;
+		}
+		if (l->target.addr.family == AF_UNIX)
+			peer = unix_peer(fd);
+		else
+			(void)addr_from_sockaddr((struct sockaddr *)&sa, len, &peer);
+		accepted(m, l, fd, &peer, kind);
+	}
+}
+
+static void
+on_readable(int fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct master *m = l->service->master;
+
+	(void)fd;
+	(void)what;
+	switch (l->kind) {
+	case LISTENER_ACCEPT:
+		on_connections(m, l, BOARD_EXEC);
+		break;
+	case LISTENER_INTERNAL:
+		on_connections(m, l, BOARD_INTERNAL);
+		break;
+	case LISTENER_WAIT:
+		if (has_room(m, l, BOARD_WAIT))
+			deliver_wait(m, l);
+		break;
+	}
+}
+
+static uint8_t
+kind_of(const struct listener *l, const struct conf_service *c)
+{
+	bool datagram = l->target.type == SOCK_DGRAM;
+
+	if (c->internal != INTERNAL_NONE)
+		return datagram ? LISTENER_TALKER : LISTENER_INTERNAL;
+	if (c->wait)
+		return LISTENER_WAIT;
+	return datagram ? LISTENER_TALKER : LISTENER_ACCEPT;
+}
+
+void
+listener_attach(struct listener *l, struct service *s)
+{
+	struct master *m = s->master;
+
+	l->service = s;
+	l->next = s->listeners;
+	s->listeners = l;
+	l->kind = kind_of(l, s->conf);
+	l->paused &= PAUSE_HANDLER;
+	if (service_in_backoff(s))
+		l->paused |= PAUSE_SERVICE;
+	if (l->kind == LISTENER_INTERNAL && !link_ready(m))
+		l->paused |= PAUSE_TALKER;
+	m->listeners->ports_stale = true;
+	if (l->fd == -1)
+		return;
+	/* a handler that gets the socket itself expects it to block */
+	if (fd_set_nonblock(l->fd, l->kind != LISTENER_WAIT) == -1)
+		log_warn("service %s: can't set its socket's mode", service_name(s));
+	ev_io_init(m->ev, &l->io, l->fd, on_readable, l);
+	update(l);
+	if (l->kind == LISTENER_TALKER)
+		link_send_listener(m, l);
+}
+
+void
+listener_detach(struct listener *l)
+{
+	struct listener **link;
+
+	if (!l->service)
+		return;
+	unqueue(l->service->master->listeners, l);
+	l->paused &= (uint8_t)~PAUSE_GLOBAL;
+	if (l->fd != -1)
+		(void)ev_io_set(&l->io, 0);
+	if (l->sent)
+		link_drop_listener(l->service->master, l);
+	link = &l->service->listeners;
+	while (*link != l)
+		link = &(*link)->next;
+	*link = l->next;
+	l->next = NULL;
+	l->service = NULL;
+}
+
+void
+listener_free(struct listeners *all, struct listener *l, bool unlink_path)
+{
+	if (l->paused & PAUSE_HANDLER)
+		sessions_forget_listener(l->service->master->sessions, l);
+	listener_detach(l);
+	if (unlink_path && l->fd != -1 && l->target.path && l->target.path[0] == '/')
+		(void)unlink(l->target.path);
+	fd_close(&l->fd);
+	all->table[l->number] = NULL;
+	if (l->number < all->first_free)
+		all->first_free = l->number;
+	all->count--;
+	all->ports_stale = true;
+	bind_target_fini(&l->target);
+	free(l);
+}
+
+void
+listener_open(struct listener *l, int fd)
+{
+	struct service *s = l->service;
+
+	assert(l->fd == -1);
+	listener_detach(l);
+	l->fd = fd;
+	listener_attach(l, s);
+}
+
+void
+listener_shut(struct listener *l)
+{
+	struct service *s = l->service;
+
+	listener_detach(l);
+	fd_close(&l->fd);
+	l->shut = l->path_taken = true;
+	listener_attach(l, s);
+}
+
+bool
+listeners_serve_udp(struct listeners *all, uint16_t port)
+{
+	if (all->ports_stale) {
+		memset(all->udp_ports, 0, sizeof(all->udp_ports));
+		for (uint32_t i = 0; i < all->rows; i++) {
+			const struct listener *l = all->table[i];
+
+			if (l && l->fd != -1 && l->target.type == SOCK_DGRAM && !l->target.path)
+				all->udp_ports[l->local.port / 8] |= (uint8_t)(1 << l->local.port % 8);
+		}
+		all->ports_stale = false;
+	}
+	return all->udp_ports[port / 8] & 1 << port % 8;
+}

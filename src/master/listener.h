@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * A bound socket that the master waits on.
+ */
+#ifndef HATCHD_LISTENER_H
+#define HATCHD_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "addr.h"
+#include "bind.h"
+#include "ev.h"
+
+struct master;
+struct service;
+
+#define LISTENER_BATCH 32	/* connections accepted in one turn */
+
+enum listener_kind {		/* what is done when something comes */
+	LISTENER_ACCEPT,	/* accept: a handler each */
+	LISTENER_INTERNAL,	/* accept: to the talker */
+	LISTENER_WAIT,		/* the handler gets the socket itself */
+	LISTENER_TALKER,	/* datagrams that the talker reads */
+};
+
+enum {				/* why a listener is not polled */
+	PAUSE_SERVICE = 1,	/* limits.instances, back-off */
+	PAUSE_GLOBAL = 2,	/* max_processes, sessions, descriptors, memory */
+	PAUSE_TALKER = 4,	/* the talker isn't there or is behind */
+	PAUSE_HANDLER = 8,	/* wait: its handler has it */
+};
+
+struct listener {
+	struct ev_io io;
+	struct service *service;
+	struct listener *next;		/* of the same service */
+	struct listener *waiting;	/* of those paused for the same global reason */
+	struct bind_target target;	/* its identity */
+	struct addr local;		/* as bound: port 0 replaced */
+	int fd;				/* -1: not bound yet */
+	uint32_t number;		/* for the talker; its place in the table */
+	uint8_t kind;
+	uint8_t paused;
+	bool queued;			/* is in a list of waiting ones */
+	bool sent;			/* the talker has it */
+	bool fresh;			/* made by a reload that is not through yet */
+	bool shut;			/* closed to make way, see swap.c */
+	bool path_taken;		/* its UNIX path is another listener's now */
+};
+
+/* A bounded table of all listeners by number. */
+struct listeners;
+
+struct listeners *listeners_new(struct master *m);
+void listeners_free(struct listeners *all);
+struct listener *listeners_at(const struct listeners *all, uint32_t number);
+uint32_t listeners_count(const struct listeners *all);
+uint32_t listeners_rows(const struct listeners *all);
+
+/* A listener for an open socket (takes fd; -1: to be bound later), not polled
+ * yet, not part of any service.  NULL and errno, fd is then closed. */
+struct listener *listener_new(struct listeners *all, const struct bind_target *t, int fd);
+/* Gives it to a service; what is done with connections follows from that. */
+void listener_attach(struct listener *l, struct service *s);
+void listener_detach(struct listener *l);
+/* Closes the socket; a UNIX path is removed if unlink_path. */
+void listener_free(struct listeners *all, struct listener *l, bool unlink_path);
+/* A socket was bound after all; takes fd. */
+void listener_open(struct listener *l, int fd);
+/* Closes the socket to make way for another one with the same address. */
+void listener_shut(struct listener *l);
+
+/* Sets or clears reasons not to poll; polling follows. */
+void listener_pause(struct listener *l, uint8_t reason);
+void listener_resume(struct listener *l, uint8_t reason);
+void listeners_pause_service(struct service *s, uint8_t reason);
+void listeners_resume_service(struct service *s, uint8_t reason);
+
+/* Pauses it until there is room again (PAUSE_GLOBAL): listeners_admit goes on
+ * with those that wait, first come first served, at most n. */
+void listener_enqueue(struct listeners *all, struct listener *l);
+void listeners_admit(struct listeners *all, uint32_t n);
+bool listeners_waiting(const struct listeners *all);
+
+/* Whether one of them is a UDP socket on this port. */
+bool listeners_serve_udp(struct listeners *all, uint16_t port);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The master: puts its parts together, answers signals, ends.  main.c calls it.
+ */
+#include "config.h"
+
+#include "master.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "deliver.h"
+#include "fd.h"
+#include "link.h"
+#include "listener.h"
+#include "notify.h"
+#include "reap.h"
+#include "reload.h"
+#include "service.h"
+#include "session.h"
+#include "setup.h"
+#include "spawn.h"
+#include "srctab.h"
+#include "talkproc.h"
+
+#define EXHAUSTED_MS 100	/* out of descriptors: the next try */
+#define STDERR_MS 1000		/* a handler's write waits no longer for the talker */
+#define TALKER_STOP_MS 2000
+
+/* A session's end makes room for one; the rest is asked for in later turns,
+ * so that one busy service can't take all of it. */
+static void
+admit(void *arg)
+{
+	struct master *m = arg;
+	uint32_t max = m->conf->max_processes, n = sessions_processes(m->sessions);
+
+	if (m->stopping || m->to_start > 0 || !listeners_waiting(m->listeners))
+		return;
+	if (m->paused_until > ev_now_ms(m->ev)) {
+		(void)ev_timer_start(&m->admit, m->paused_until - ev_now_ms(m->ev));
+		return;
+	}
+	if (max == 0)
+		n = LISTENER_BATCH;
+	else
+		n = max > n ? max - n : 0;
+	listeners_admit(m->listeners, n);
+	if (n > 0 && listeners_waiting(m->listeners))
+		(void)ev_timer_start(&m->admit, 0);
+}
+
+void
+master_admit_soon(struct master *m)
+{
+	if (listeners_waiting(m->listeners) && !ev_timer_active(&m->admit))
+		(void)ev_timer_start(&m->admit, 0);
+}
+
+void
+master_exhausted(struct master *m, int error)
+{
+	log_debug("waiting for room: %s", strerror(error));
+	m->paused_until = ev_now_ms(m->ev) + EXHAUSTED_MS;
+	(void)ev_timer_start(&m->admit, EXHAUSTED_MS);
+}
+
+static void
+retry(void *arg)
+{
+	deliver_retry(arg);
+}
+
+static void
+rebind(void *arg)
+{
+	setup_retry(arg);
+}
+
+static void
+watchdog(void *arg)
+{
+	struct master *m = arg;
+
+	notify_send(m->notify, "WATCHDOG=1");
+	(void)ev_timer_start(&m->watchdog, notify_watchdog_ms(m->notify));
+}
+
+static void
+close_listeners(struct master *m)
+{
+	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+
+		if (l)
+			listener_free(m->listeners, l, true);
+	}
+	if (m->control_fd != -1 && m->conf->control && m->conf->control[0] == '/')
+		(void)unlink(m->conf->control);
+	fd_close(&m->control_fd);
+}
+
+/* SIGTERM, SIGINT: once: no new sessions, TERM to the handlers, KILL later;
+ * twice: KILL now. */
+static void
+stop(struct master *m, int signo)
+{
+	bool again = m->stopping;
+
+	log_info("stopping on SIG%s%s", sigabbrev_np(signo), again ? " once more" : "");
+	m->stopping = true;
+	notify_send(m->notify, "STOPPING=1");
+	reload_fini(m);
+	if (!again)
+		close_listeners(m);
+	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
+		struct session *x = session_at(m->sessions, i);
+
+		if (x && again)
+			session_kill(m->sessions, x);
+		else if (x)
+			session_stop(m->sessions, x);
+	}
+}
+
+/* Handlers first, then the talker, which may still have their last lines. */
+static void
+stop_further(struct master *m)
+{
+	if (sessions_processes(m->sessions) > 0)
+		return;
+	if (talkproc_pid(m) == 0) {
+		ev_stop(m->ev);
+		return;
+	}
+	if (ev_timer_active(&m->admit))
+		return;
+	talkproc_stop(m);
+	(void)ev_timer_start(&m->admit, TALKER_STOP_MS);
+}
+
+static void
+on_admit(void *arg)
+{
+	struct master *m = arg;
+
+	if (m->stopping && talkproc_pid(m) > 0)
+		(void)kill(talkproc_pid(m), SIGKILL);
+	else
+		admit(m);
+}
+
+static void
+on_signal(int signo, void *arg)
+{
+	struct master *m = arg;
+
+	switch (signo) {
+	case SIGCHLD:
+		reap_children(m);
+		break;
+	case SIGHUP:
+		reload_request(m);
+		break;
+	case SIGUSR1:
+		if (log_reopen() == -1)
+			log_warn("can't open the log again");
+		break;
+	case SIGTERM:
+	case SIGINT:
+		stop(m, signo);
+		break;
+	case SIGQUIT:
+		log_info("stopping on SIGQUIT, handlers go on");
+		m->quit = true;
+		ev_stop(m->ev);
+		break;
+	}
+}
+
+static void
+on_turn(void *arg)
+{
+	struct master *m = arg;
+
+	if (m->stopping)
+		stop_further(m);
+	log_flush();
+}
+
+/* One pair for all handlers' stderr; the handlers' end stays at a low number
+ * (see spawn.c). */
+static int
+open_errlog(struct master *m)
+{
+	struct timeval tv = { .tv_sec = STDERR_MS / 1000 };
+	int pair[2], on = 1;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return -1;
+	m->errlog_fd = pair[0];
+	m->errlog_read_fd = fd_raise(pair[1]);
+	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) == -1 ||
+	    setsockopt(m->errlog_read_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == -1)
+		return -1;
+	return fd_set_nonblock(m->errlog_read_fd, true);
+}
+
+static int
+open_tables(struct master *m)
+{
+	uint8_t key[16];
+
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		return -1;
+	m->board = board_new();
+	m->services = services_new(m);
+	m->listeners = listeners_new(m);
+	m->sessions = sessions_new(m);
+	m->sources = srctab_new(BOARD_SESSIONS, key);
+	if (!m->board || !m->services || !m->listeners || !m->sessions || !m->sources)
+		return -1;
+	m->plans = plans_new(m->conf, m->environ);
+	return m->plans ? 0 : -1;
+}
+
+static int
+open_loop(struct master *m)
+{
+	static const int signals[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT };
+
+	m->ev = ev_new(m->conf->event_backend);
+	if (!m->ev) {
+		log_warn("event backend %s", m->conf->event_backend);
+		return -1;
+	}
+	if (ev_signals(m->ev, signals, sizeof(signals) / sizeof(*signals), on_signal, m) == -1) {
+		log_warn("signals");
+		return -1;
+	}
+	ev_on_turn(m->ev, on_turn, m);
+	ev_timer_init(m->ev, &m->admit, on_admit, m);
+	ev_timer_init(m->ev, &m->retry, retry, m);
+	ev_timer_init(m->ev, &m->rebind, rebind, m);
+	ev_timer_init(m->ev, &m->watchdog, watchdog, m);
+	return 0;
+}
+
+int
+master_init(struct master *m)
+{
+	m->null_fd = m->errlog_fd = m->errlog_read_fd = m->control_fd = -1;
+	m->uid = geteuid();
+	m->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (m->null_fd == -1) {
+		log_warn("/dev/null");
+		return -1;
+	}
+	if (open_errlog(m) == -1) {
+		log_warn("no socket pair for the handlers' stderr");
+		return -1;
+	}
+	if (open_loop(m) == -1)
+		return -1;
+	if (open_tables(m) == -1 || spawn_init(m->fd_soft) == -1) {
+		log_warn("can't make the tables");
+		return -1;
+	}
+	if (!spawn_shares_files())
+		log_debug("close_range is refused here: descriptors are copied for each handler");
+	/* a configuration made on the command line is all there is to serve */
+	if (setup_all(m, m->options->text != NULL) == -1)
+		return -1;
+	setup_control(m);
+	return talkproc_init(m);
+}
+
+int
+master_run(struct master *m)
+{
+	if (notify_watchdog_ms(m->notify) > 0)
+		watchdog(m);
+	notify_send(m->notify, "READY=1");
+	log_info("hatchd %s is ready: %d services, %u sockets, %s", PACKAGE_VERSION,
+		 m->conf->n_services, (unsigned)listeners_count(m->listeners), ev_backend(m->ev));
+	log_flush();
+	return ev_run(m->ev) == -1 ? 1 : 0;
+}
+
+/* UNIX paths stay when handlers that have the socket may go on. */
+void
+master_fini(struct master *m)
+{
+	if (m->ev) {
+		if (m->listeners)
+			close_listeners(m);
+		ev_timer_stop(&m->admit);
+		ev_timer_stop(&m->retry);
+		ev_timer_stop(&m->rebind);
+		ev_timer_stop(&m->watchdog);
+	}
+	reload_fini(m);
+	talkproc_fini(m);
+	sessions_free(m->sessions);
+	listeners_free(m->listeners);
+	services_free(m->services);
+	srctab_free(m->sources);
+	plans_free(m->plans);
+	board_free(m->board);
+	ev_free(m->ev);
+	spawn_fini();
+	fd_close(&m->errlog_fd);
+	fd_close(&m->errlog_read_fd);
+	fd_close(&m->null_fd);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The reaper.  Runs in the master, on SIGCHLD; session.c calls it back for
+ * handlers that had a listening socket.
+ */
+#include "config.h"
+
+#include "reap.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "deliver.h"
+#include "events.h"
+#include "fd.h"
+#include "listener.h"
+#include "log.h"
+#include "master.h"
+#include "reload.h"
+#include "service.h"
+#include "session.h"
+#include "talkproc.h"
+
+#define AT_ONCE_MS 1000		/* a stream handler that ends sooner may have failed */
+
+void
+reap_children(struct master *m)
+{
+	struct rusage usage;
+	struct session *x;
+	int status;
+	pid_t pid;
+
+	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+		x = session_by_pid(m->sessions, pid);
+		if (x)
+			session_reaped(m->sessions, x, status, &usage);
+		else if (!talkproc_reaped(m, pid, status) && !reload_reaped(m, pid, status))
+			log_debug("reaped process %d, which was not started here", (int)pid);
+	}
+	if (m->to_start > 0)
+		deliver_retry(m);
+}
+
+/* The first datagram's sender and time, without a byte of it.  The kernel
+ * tells the time since the socket has SO_TIMESTAMPNS (bind.c); together with
+ * the sender that is as good as a number. */
+static bool
+look_at_datagram(const struct listener *l, struct session_wait *ret)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(struct timespec)) + 256];
+	} control;
+	struct sockaddr_storage sa;
+	struct msghdr h = {
+		.msg_name = &sa, .msg_namelen = sizeof(sa),
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+
+	if (recvmsg(l->fd, &h, MSG_PEEK | MSG_DONTWAIT) == -1)
+		return false;
+	(void)addr_from_sockaddr((struct sockaddr *)&sa, h.msg_namelen, &ret->peer);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
+		struct timespec ts;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+			continue;
+		memcpy(&ts, CMSG_DATA(c), sizeof(ts));
+		ret->stamp_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	}
+	return true;
+}
+
+static bool
+look_at_backlog(const struct listener *l, struct session_wait *ret)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+	struct tcp_info ti;
+	socklen_t len = sizeof(ti);
+
+	memset(&ti, 0, sizeof(ti));
+	if (poll(&p, 1, 0) != 1)
+		return false;
+	/* tcp(7) doesn't say so, but of a listening socket this is the number
+	 * of connections to be accepted, which ss(8) shows as Recv-Q */
+	if (l->target.addr.family != AF_UNIX &&
+	    getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &ti, &len) == 0)
+		ret->queued = ti.tcpi_unacked;
+	return true;
+}
+
+bool
+reap_wait_look(const struct listener *l, struct session_wait *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	return l->target.type == SOCK_DGRAM ? look_at_datagram(l, ret) : look_at_backlog(l, ret);
+}
+
+/* Whether the handler has left what it was started for. */
+static bool
+unread(const struct listener *l, const struct session *x, const struct session_wait *now,
+       int64_t lived_ms)
+{
+	if (l->target.type == SOCK_DGRAM)
+		return now->stamp_ns == x->wait.stamp_ns && now->stamp_ns != 0 &&
+			addr_equal(&now->peer, &x->wait.peer);
+	/* Of a stream only the length of the queue is known, and others may
+	 * have joined it meanwhile: so only one that ended badly, too. */
+	return lived_ms < AT_ONCE_MS && x->status != 0 && now->queued >= x->wait.queued;
+}
+
+void
+reap_wait_handler(struct master *m, struct listener *l, const struct session *x)
+{
+	struct service *s = l->service;
+	struct session_wait now;
+
+	/* it may have changed the mode, which it shares with us */
+	(void)fd_set_nonblock(l->fd, l->kind != LISTENER_WAIT);
+	if (!s || session_row(m->sessions, x)->step != 0 || m->stopping) {
+		/* deliver.c has noted a failed start already */
+	} else if (reap_wait_look(l, &now) && unread(l, x, &now, ev_now_ms(m->ev) - x->start_ms)) {
+		service_failed(s);
+		events_unread(m, s, now.peer.family != 0 ? &now.peer : NULL);
+		if (l->target.type == SOCK_DGRAM)
+			(void)recv(l->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC);
+	} else {
+		service_succeeded(s);
+	}
+	if (s && s->conf && s->conf->pass == CONF_PASS_LISTEN_FDS)
+		listeners_resume_service(s, PAUSE_HANDLER);
+	else
+		listener_resume(l, PAUSE_HANDLER);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Reload.  Runs in the master: reads the files, has them tried in a child
+ * (trial.c), loads them, swaps (swap.c), tells.  Between these steps the loop
+ * goes on.
+ */
+#include "config.h"
+
+#include "reload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf_diff.h"
+#include "conf_load.h"
+#include "log.h"
+#include "master.h"
+#include "notify.h"
+#include "setup.h"
+#include "swap.h"
+#include "trial.h"
+
+struct reload {
+	struct trial *trial;
+	struct sources *sources;
+	struct problems *problems;
+	int64_t start_ms;
+	bool again;		/* asked for while this one was under way */
+	struct ev_timer finish;	/* in a turn of its own */
+	bool ok;
+};
+
+static void
+tell(bool warning, const char *text, void *arg)
+{
+	(void)arg;
+	if (warning)
+		log_warnx("%s", text);
+	else
+		log_err("%s", text);
+}
+
+static void
+clear(struct master *m)
+{
+	struct reload *r = m->reload;
+
+	trial_free(r->trial);
+	sources_free(r->sources);
+	problems_free(r->problems);
+	ev_timer_stop(&r->finish);
+	free(r);
+	m->reload = NULL;
+}
+
+static void
+over(struct master *m)
+{
+	bool again = m->reload->again;
+
+	clear(m);
+	notify_send(m->notify, "READY=1");
+	if (again)
+		reload_request(m);
+}
+
+static void
+failed(struct master *m)
+{
+	struct reload *r = m->reload;
+	struct log_line l;
+
+	problems_each(r->problems, tell, NULL);
+	log_begin(&l, LOGL_ERR, "reload");
+	log_str(&l, "result", "failed");
+	log_num(&l, "problems", problems_count(r->problems));
+	log_num(&l, "ms", ev_now_ms(m->ev) - r->start_ms);
+	log_str(&l, "now", "the old configuration serves on");
+	log_end(&l);
+	over(m);
+}
+
+/* Global settings that changed; some need a new process. */
+static void
+apply_global(struct master *m, const char *changed)
+{
+	static const char *const fixed[] = { "user", "event_backend", "pid_file" };
+	char list[256];
+	char *save;
+
+	if (changed[0] == '\0')
+		return;
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++) {
+		(void)strncpy(list, changed, sizeof(list) - 1);
+		list[sizeof(list) - 1] = '\0';
+		for (char *w = strtok_r(list, ",", &save); w; w = strtok_r(NULL, ",", &save))
+			if (strcmp(w, fixed[i]) == 0)
+				log_warnx("%s: a changed %s takes effect when hatchd is restarted",
+					  m->conf->file, w);
+	}
+	if (strstr(changed, "log") && !m->options->debug &&
+	    log_open(m->conf->log, m->conf->log_format == CONF_LOG_JSON ? LOGF_JSON : LOGF_TEXT,
+		     "hatchd") == -1)
+		log_warn("log %s: it stays where it was", m->conf->log);
+	if (strstr(changed, "control"))
+		setup_control(m);
+}
+
+static void
+succeeded(struct master *m, const struct swap_result *res, const char *global)
+{
+	struct reload *r = m->reload;
+	struct log_line l;
+
+	problems_each(r->problems, tell, NULL);
+	log_begin(&l, LOGL_INFO, "reload");
+	log_str(&l, "result", "ok");
+	log_num(&l, "added", res->added);
+	log_num(&l, "changed", res->changed);
+	log_num(&l, "removed", res->removed);
+	if (res->names[0])
+		log_str(&l, "services", res->names + 1);
+	if (global[0])
+		log_str(&l, "global", global);
+	log_num(&l, "ms", ev_now_ms(m->ev) - r->start_ms);
+	log_end(&l);
+	over(m);
+}
+
+static void
+on_finish(void *arg)
+{
+	struct master *m = arg;
+	struct reload *r = m->reload;
+	struct conf_load_env env = { .uid = m->uid, .lookup = true };
+	struct swap_result res;
+	struct conf *c = NULL;
+	char global[256] = "";
+
+	trial_free(r->trial);
+	r->trial = NULL;
+	if (r->ok)
+		c = conf_load(r->sources, &env, r->problems);
+	if (!c) {
+		failed(m);
+		return;
+	}
+	(void)conf_diff_global(m->conf, c, global, sizeof(global));
+	if (swap_conf(m, c, r->problems, &res) == -1) {
+		conf_free(c);
+		failed(m);
+		return;
+	}
+	apply_global(m, global);
+	succeeded(m, &res, global);
+}
+
+static void
+tried(bool ok, void *arg)
+{
+	struct master *m = arg;
+
+	/* the trial can't be freed while it calls us */
+	m->reload->ok = ok;
+	(void)ev_timer_start(&m->reload->finish, 0);
+}
+
+void
+reload_request(struct master *m)
+{
+	struct reload *r;
+
+	if (m->stopping)
+		return;
+	if (m->reload) {
+		m->reload->again = true;
+		return;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r) {
+		log_warn("reload");
+		return;
+	}
+	m->reload = r;
+	r->start_ms = ev_now_ms(m->ev);
+	ev_timer_init(m->ev, &r->finish, on_finish, m);
+	notify_reloading(m->notify);
+	r->problems = problems_new();
+	if (!r->problems) {
+		log_warn("reload");
+		over(m);
+		return;
+	}
+	r->sources = options_sources(m->options, r->problems);
+	if (r->sources)
+		r->trial = trial_start(m, r->sources, r->problems, tried, m);
+	if (r->trial)
+		return;
+	if (r->sources)
+		problems_add(r->problems, m->conf->file, 0, "no process for the trial: %s",
+			     strerror(errno));
+	failed(m);
+}
+
+bool
+reload_reaped(struct master *m, pid_t pid, int status)
+{
+	return m->reload && trial_reaped(m->reload->trial, pid, status);
+}
+
+void
+reload_fini(struct master *m)
+{
+	if (m->reload)
+		clear(m);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * From a configuration to services with bound sockets, at start.  Runs in the
+ * master; master.c calls it.  reload.c does the same beside what runs already.
+ */
+#include "config.h"
+
+#include "setup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bind.h"
+#include "fd.h"
+#include "link.h"
+#include "listener.h"
+#include "log.h"
+#include "master.h"
+#include "owner.h"
+#include "service.h"
+
+#define RETRY_MS 1000
+#define OWNER_MS 5		/* how long the search for an owner may hold us up */
+
+void
+setup_explain(struct problems *p, const struct conf_service *s, const struct bind_target *t,
+	      const char *step, int error)
+{
+	char text[BIND_TEXT], owner[64];
+
+	(void)bind_target_text(t, text);
+	if (error == EADDRINUSE && owner_find(t, owner, sizeof(owner), OWNER_MS))
+		problems_add(p, s->file, t->line, "service %s: %s: %s: %s, by %s", s->name, text,
+			     step, strerror(error), owner);
+	else
+		problems_add(p, s->file, t->line, "service %s: %s: %s: %s", s->name, text, step,
+			     strerror(error));
+}
+
+void
+setup_tell_port(const struct listener *l)
+{
+	struct log_line line;
+	char text[BIND_TEXT];
+
+	if (l->target.path || l->target.addr.port != 0)
+		return;
+	log_begin(&line, LOGL_INFO, "listen");
+	log_str(&line, "svc", service_name(l->service));
+	log_str(&line, "listen", bind_target_text(&l->target, text));
+	log_num(&line, "port", l->local.port);
+	log_end(&line);
+}
+
+/* IPv6 of "tcp:80" on a host without IPv6, or with its addresses turned off. */
+static bool
+can_do_without(const struct bind_target *t, int error)
+{
+	return t->optional && (error == EAFNOSUPPORT || error == EADDRNOTAVAIL);
+}
+
+/* 0: bound, or not wanted here; -1: to be tried again. */
+static int
+open_target(struct master *m, struct service *s, struct bind_target *t, uint16_t port,
+	    struct problems *p)
+{
+	struct bind_target same = *t;
+	struct addr local;
+	const char *step;
+	struct listener *l;
+	int fd;
+
+	same.addr.port = port;	/* IPv6 gets the port that IPv4 got, if it is free */
+	fd = bind_open(&same, s->conf, &local, &step);
+	if (fd == -1 && port != t->addr.port)
+		fd = bind_open(t, s->conf, &local, &step);
+	if (fd == -1 && can_do_without(t, errno))
+		return 0;
+	if (fd == -1)
+		setup_explain(p, s->conf, t, step, errno);
+	l = listener_new(m->listeners, t, fd);
+	if (!l) {
+		problems_add(p, s->conf->file, t->line, "service %s: out of memory", s->conf->name);
+		return -1;
+	}
+	l->local = local;
+	listener_attach(l, s);
+	if (fd == -1)
+		return -1;
+	setup_tell_port(l);
+	return 0;
+}
+
+static int
+open_service(struct master *m, struct service *s, struct problems *p)
+{
+	struct bind_target *list;
+	const char *why;
+	int n, line, r = 0;
+
+	n = bind_targets(s->conf, &list, &why, &line);
+	if (n == -1) {
+		problems_add(p, s->conf->file, line, "service %s: %s", s->conf->name, why);
+		return -1;
+	}
+	for (int i = 0; i < n; i++) {
+		uint16_t port = list[i].addr.port;
+
+		if (port == 0 && i > 0 && s->listeners && list[i].addr.family == AF_INET6 &&
+		    list[i - 1].addr.family == AF_INET && list[i - 1].addr.port == 0)
+			port = s->listeners->local.port;
+		if (open_target(m, s, &list[i], port, p) == -1)
+			r = -1;
+	}
+	bind_targets_free(list, n);
+	return r;
+}
+
+static void
+tell(bool warning, const char *text, void *arg)
+{
+	(void)warning;
+	(void)arg;
+	log_warnx("%s", text);
+}
+
+int
+setup_all(struct master *m, bool strict)
+{
+	struct problems *p = problems_new();
+	int r = 0;
+
+	if (!p)
+		return -1;
+	for (int i = 0; i < m->conf->n_services; i++) {
+		const struct conf_service *c = &m->conf->services[i];
+		struct service *s;
+
+		if (!c->enabled)
+			continue;
+		s = service_new(m->services, c, plans_get(m->plans, i));
+		if (!s) {
+			log_warn("service %s", c->name);
+			problems_free(p);
+			return -1;
+		}
+		if (open_service(m, s, p) == -1)
+			r = -1;
+	}
+	problems_each(p, tell, NULL);
+	problems_free(p);
+	if (r == -1 && !strict) {
+		log_warnx("what could not be bound is tried again every second");
+		(void)ev_timer_start(&m->rebind, RETRY_MS);
+	}
+	return strict ? r : 0;
+}
+
+static void
+retry_listener(struct listener *l)
+{
+	struct addr local;
+	const char *step;
+	int fd = bind_open(&l->target, l->service->conf, &local, &step);
+	struct log_line line;
+	char text[BIND_TEXT];
+
+	if (fd == -1)
+		return;
+	l->local = local;
+	listener_open(l, fd);
+	log_begin(&line, LOGL_INFO, "listen");
+	log_str(&line, "svc", service_name(l->service));
+	log_str(&line, "listen", bind_target_text(&l->target, text));
+	log_str(&line, "result", "bound");
+	log_end(&line);
+}
+
+/* A name that could not be resolved when the daemon started. */
+static void
+retry_service(struct master *m, struct service *s)
+{
+	struct problems *p = problems_new();
+
+	if (p)
+		(void)open_service(m, s, p);
+	problems_free(p);
+}
+
+void
+setup_retry(struct master *m)
+{
+	bool left = false;
+
+	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+
+		if (!l || l->fd != -1 || !l->service)
+			continue;
+		retry_listener(l);
+		left = left || l->fd == -1;
+	}
+	for (uint32_t i = 0; i < services_rows(m->services); i++) {
+		struct service *s = services_at(m->services, i);
+
+		if (!s || !s->conf || s->listeners)
+			continue;
+		retry_service(m, s);
+		left = left || !s->listeners;
+	}
+	if (left)
+		(void)ev_timer_start(&m->rebind, RETRY_MS);
+}
+
+/* For root: the directory under /run is gone after each boot. */
+static void
+make_directory(const char *path)
+{
+	char dir[128];
+	char *slash;
+
+	if (strlen(path) >= sizeof(dir))
+		return;
+	slash = strrchr(strcpy(dir, path), '/');
+	if (!slash || slash == dir)
+		return;
+	*slash = '\0';
+	(void)mkdir(dir, 0755);
+}
+
+void
+setup_control(struct master *m)
+{
+	struct conf_socket sock = {
+		.mode = 0660, .backlog = 32, .owner_uid = (uid_t)-1,
+		.owner_gid = m->conf->control_gid,
+	};
+	struct conf_service s = { .name = "control", .socket = &sock };
+	struct bind_target t = {
+		.type = SOCK_STREAM, .addr = { .family = AF_UNIX },
+		.path = (char *)m->conf->control,
+	};
+	struct addr local;
+	const char *step;
+
+	fd_close(&m->control_fd);
+	if (!m->conf->control)
+		return;
+	if (m->uid == 0)
+		make_directory(m->conf->control);
+	m->control_fd = bind_open(&t, &s, &local, &step);
+	if (m->control_fd == -1)
+		log_warn("control socket %s: %s", m->conf->control, step);
+	else
+		link_send_control(m);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Listeners for a configuration: all that it asks for, at start and on reload.
+ */
+#ifndef HATCHD_SETUP_H
+#define HATCHD_SETUP_H
+
+#include <stdbool.h>
+
+#include "conf.h"
+
+struct bind_target;
+struct listener;
+struct master;
+
+/* At start: makes the services and listeners of m->conf.  What can't be bound
+ * is told and tried again in the background (setup_retry), unless strict: then
+ * -1.  */
+int setup_all(struct master *m, bool strict);
+
+/* Tries once more what isn't bound; starts m->rebind again if anything is left. */
+void setup_retry(struct master *m);
+
+/* Adds to p: why a socket of s could not be bound, with its owner if the
+ * address is in use. */
+void setup_explain(struct problems *p, const struct conf_service *s,
+		   const struct bind_target *t, const char *step, int error);
+
+/* Tells a port that the kernel chose. */
+void setup_tell_port(const struct listener *l);
+
+/* The control socket that m->conf asks for; a failure is told and done
+ * without. */
+void setup_control(struct master *m);
+
+#endif

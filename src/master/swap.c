@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The switch from one configuration to the next.  Runs in the master, in one
+ * turn of the loop; reload.c calls it with a configuration that has loaded.
+ *
+ * The order: each new service claims the old listeners that have the same
+ * identity; what nobody had is bound; a failure until here is undone without
+ * trace.  Then services change over to their new settings, and what nobody has
+ * claimed is closed.
+ */
+#include "config.h"
+
+#include "swap.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "bind.h"
+#include "conf_diff.h"
+#include "fd.h"
+#include "link.h"
+#include "listener.h"
+#include "log.h"
+#include "master.h"
+#include "service.h"
+#include "session.h"
+#include "setup.h"
+
+struct part {			/* a service of the new configuration */
+	const struct conf_service *conf;
+	const struct plan *plan;
+	struct service *service;	/* that runs under this name; or NULL */
+	char changed[128];	/* the settings in which it differs */
+	int n;
+	struct bind_target *targets;
+	struct listener **listeners;	/* claimed or new, one for each target */
+};
+
+struct swap {
+	struct master *master;
+	struct conf *conf;
+	struct plans *plans;
+	struct problems *problems;
+	struct part *parts;
+	int n;
+	struct listener **claimed;	/* by number: who of the old ones stays */
+	uint32_t rows;			/* listeners before this began */
+	struct hsearch_data by_name, by_text;
+	bool have_name, have_text;
+};
+
+static bool
+find(struct hsearch_data *h, const char *key, void **ret)
+{
+	ENTRY *e;
+
+	if (hsearch_r((ENTRY){ .key = (char *)key }, FIND, &e, h) == 0)
+		return false;
+	*ret = e->data;
+	return true;
+}
+
+/* Those of port 0 have an identity only within their service. */
+static char *
+identity(const struct bind_target *t, const char *service, char buf[BIND_TEXT + 128])
+{
+	char text[BIND_TEXT];
+	bool zero = !t->path && t->addr.port == 0;
+
+	(void)snprintf(buf, BIND_TEXT + 128, "%s|%s|%s|%u", bind_target_text(t, text),
+		       t->device ? t->device : "", zero ? service : "", t->nth);
+	return buf;
+}
+
+/* Tables of what runs: services by name, listeners by identity. */
+static int
+index_old(struct swap *w, char **keys)
+{
+	struct master *m = w->master;
+	ENTRY *e;
+
+	if (hcreate_r(services_rows(m->services) * 2 + 16, &w->by_name) == 0)
+		return -1;
+	w->have_name = true;
+	for (uint32_t i = 0; i < services_rows(m->services); i++) {
+		struct service *s = services_at(m->services, i);
+
+		if (s && s->conf && hsearch_r((ENTRY){ (char *)service_name(s), s }, ENTER, &e,
+					      &w->by_name) == 0)
+			return -1;
+	}
+	if (hcreate_r(w->rows * 2 + 16, &w->by_text) == 0)
+		return -1;
+	w->have_text = true;
+	for (uint32_t i = 0; i < w->rows; i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+		char buf[BIND_TEXT + 128];
+
+		if (!l || !l->service)
+			continue;
+		keys[i] = strdup(identity(&l->target, service_name(l->service), buf));
+		if (!keys[i] || hsearch_r((ENTRY){ keys[i], l }, ENTER, &e, &w->by_text) == 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+prepare_part(struct swap *w, struct part *p)
+{
+	const char *why;
+	void *found;
+	int line;
+
+	if (find(&w->by_name, p->conf->name, &found)) {
+		p->service = found;
+		(void)conf_diff_service(p->service->conf, p->conf, p->changed, sizeof(p->changed));
+	}
+	p->n = bind_targets(p->conf, &p->targets, &why, &line);
+	if (p->n == -1) {
+		p->n = 0;
+		problems_add(w->problems, p->conf->file, line, "service %s: %s", p->conf->name, why);
+		return 0;
+	}
+	p->listeners = calloc((size_t)p->n + 1, sizeof(struct listener *));
+	if (!p->listeners)
+		return -1;
+	for (int i = 0; i < p->n; i++) {
+		char buf[BIND_TEXT + 128];
+		struct listener *l;
+
+		if (!find(&w->by_text, identity(&p->targets[i], p->conf->name, buf), &found))
+			continue;
+		l = found;
+		if (w->claimed[l->number])
+			continue;	/* binding it again will say what is wrong */
+		w->claimed[l->number] = l;
+		p->listeners[i] = l;
+	}
+	return 0;
+}
+
+static int
+prepare(struct swap *w)
+{
+	int k = 0;
+
+	w->parts = calloc((size_t)w->conf->n_services + 1, sizeof(*w->parts));
+	if (!w->parts)
+		return -1;
+	for (int i = 0; i < w->conf->n_services; i++) {
+		if (!w->conf->services[i].enabled)
+			continue;
+		w->parts[k].conf = &w->conf->services[i];
+		w->parts[k].plan = plans_get(w->plans, i);
+		w->n = k + 1;
+		if (prepare_part(w, &w->parts[k++]) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* Whether an old socket that is going to be closed is what keeps us from
+ * binding a new one: the same port at all addresses or at one, the same path
+ * with another type. */
+static bool
+in_the_way(const struct bind_target *old, const struct bind_target *new)
+{
+	static const uint8_t any[16];
+
+	if (old->path || new->path)
+		return old->path && new->path && strcmp(old->path, new->path) == 0;
+	return old->type == new->type && old->addr.family == new->addr.family &&
+		old->addr.port == new->addr.port && old->addr.port != 0 &&
+		(memcmp(old->addr.ip, new->addr.ip, 16) == 0 ||
+		 memcmp(old->addr.ip, any, 16) == 0 || memcmp(new->addr.ip, any, 16) == 0);
+}
+
+/* Closes one such socket; its listener stays, to be opened again if the rest
+ * fails. */
+static bool
+make_way(struct swap *w, const struct bind_target *t)
+{
+	for (uint32_t i = 0; i < w->rows; i++) {
+		struct listener *l = listeners_at(w->master->listeners, i);
+
+		if (!l || l->fd == -1 || w->claimed[i] || !in_the_way(&l->target, t))
+			continue;
+		listener_shut(l);
+		return true;
+	}
+	return false;
+}
+
+static int
+bind_new(struct swap *w, struct part *p, int i)
+{
+	const struct bind_target *t = &p->targets[i];
+	struct addr local;
+	const char *step;
+	int fd;
+
+	do
+		fd = bind_open(t, p->conf, &local, &step);
+	while (fd == -1 && errno == EADDRINUSE && make_way(w, t));
+	if (fd == -1 && t->optional && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+		return 0;
+	if (fd == -1) {
+		setup_explain(w->problems, p->conf, t, step, errno);
+		return 0;
+	}
+	p->listeners[i] = listener_new(w->master->listeners, t, fd);
+	if (!p->listeners[i])
+		return -1;
+	p->listeners[i]->local = local;
+	p->listeners[i]->fresh = true;
+	return 0;
+}
+
+static int
+bind_all(struct swap *w)
+{
+	for (int k = 0; k < w->n; k++)
+		for (int i = 0; i < w->parts[k].n; i++)
+			if (!w->parts[k].listeners[i] && bind_new(w, &w->parts[k], i) == -1)
+				return -1;
+	return problems_count(w->problems) > 0 ? -1 : 0;
+}
+
+/* Back to where we were. */
+static void
+undo(struct swap *w)
+{
+	struct master *m = w->master;
+
+	for (int k = 0; k < w->n; k++)
+		for (int i = 0; i < w->parts[k].n; i++) {
+			struct listener *l = w->parts[k].listeners[i];
+
+			if (l && l->fresh)
+				listener_free(m->listeners, l, true);
+		}
+	for (uint32_t i = 0; i < w->rows; i++) {
+		struct listener *l = listeners_at(m->listeners, i);
+		struct addr local;
+		const char *step;
+		int fd;
+
+		if (!l || !l->shut)
+			continue;
+		l->shut = false;
+		fd = bind_open(&l->target, l->service->conf, &local, &step);
+		if (fd == -1)
+			(void)ev_timer_start(&m->rebind, 0);
+		else
+			listener_open(l, fd);
+	}
+}
+
+/* A listener that stays: what of its settings has changed is applied to the
+ * socket; the talker is told what it has to know. */
+static void
+keep_listener(struct part *p, struct listener *l)
+{
+	const char *step;
+
+	if (l->service == p->service && p->changed[0] == '\0')
+		return;
+	if (l->fd != -1 && bind_apply(l->fd, &l->target, p->conf, &step) == -1)
+		log_warn("service %s: its socket keeps its old %s", p->conf->name, step);
+	listener_detach(l);
+	listener_attach(l, p->service);
+}
+
+static void
+switch_part(struct part *p)
+{
+	if (p->service)
+		service_update(p->service, p->conf, p->plan);
+	for (int i = 0; i < p->n; i++) {
+		struct listener *l = p->listeners[i];
+
+		if (!l)
+			continue;
+		if (!l->fresh) {
+			keep_listener(p, l);
+			continue;
+		}
+		l->fresh = false;
+		listener_attach(l, p->service);
+		setup_tell_port(l);
+	}
+}
+
+/* New services get their row before anything is switched: that may fail. */
+static int
+add_services(struct swap *w)
+{
+	for (int k = 0; k < w->n; k++) {
+		struct part *p = &w->parts[k];
+
+		if (p->service)
+			continue;
+		p->service = service_new(w->master->services, p->conf, p->plan);
+		if (!p->service) {
+			problems_add(w->problems, p->conf->file, p->conf->line,
+				     "service %s: too many services", p->conf->name);
+			while (--k >= 0)
+				if (w->parts[k].service->plan == w->parts[k].plan)
+					service_retire(w->master->services, w->parts[k].service);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* on_reload = terminate: sessions of a service that is gone, and those that
+ * are more than the service may have now; the newest go first. */
+static void
+end_sessions(struct master *m, struct service *s, uint32_t keep)
+{
+	uint32_t n = s->running;
+
+	for (uint32_t i = sessions_rows(m->sessions); i-- > 0 && n > keep;) {
+		struct session *x = session_at(m->sessions, i);
+
+		if (!x || x->service != s || x->on_reload != CONF_TERMINATE)
+			continue;
+		n--;
+		session_stop(m->sessions, x);
+	}
+}
+
+static void
+close_old(struct swap *w)
+{
+	for (uint32_t i = 0; i < w->rows; i++) {
+		struct listener *l = listeners_at(w->master->listeners, i);
+
+		if (l && !l->fresh && !w->claimed[i])
+			listener_free(w->master->listeners, l, !l->path_taken);
+	}
+}
+
+static void
+retire_old(struct master *m)
+{
+	for (uint32_t i = 0; i < services_rows(m->services); i++) {
+		struct service *s = services_at(m->services, i);
+
+		if (s && s->retiring) {
+			s->running++;	/* held while its sessions are ended */
+			end_sessions(m, s, 1);
+			s->running--;
+			service_retire(m->services, s);
+		}
+	}
+}
+
+static void
+mark_old(struct swap *w)
+{
+	struct master *m = w->master;
+
+	for (uint32_t i = 0; i < services_rows(m->services); i++) {
+		struct service *s = services_at(m->services, i);
+
+		if (s && s->conf)
+			s->retiring = true;
+	}
+	for (int k = 0; k < w->n; k++)
+		w->parts[k].service->retiring = false;
+}
+
+static void
+note(enum conf_change what, const struct conf_service *a, const struct conf_service *b, void *arg)
+{
+	struct swap_result *r = arg;
+	size_t len = strlen(r->names), size = sizeof(r->names) - len;
+	char changed[128];
+	int n = 0;
+
+	switch (what) {
+	case CONF_ADDED:
+		r->added++;
+		n = snprintf(r->names + len, size, " +%s", b->name);
+		break;
+	case CONF_REMOVED:
+		r->removed++;
+		n = snprintf(r->names + len, size, " -%s", a->name);
+		break;
+	case CONF_CHANGED:
+		r->changed++;
+		(void)conf_diff_service(a, b, changed, sizeof(changed));
+		n = snprintf(r->names + len, size, " ~%s(%s)", b->name, changed);
+		break;
+	case CONF_SAME:
+		break;
+	}
+	if ((size_t)n >= size)	/* no more room: end it so that it shows */
+		memcpy(r->names + sizeof(r->names) - 4, "...", 4);
+}
+
+static void
+switch_all(struct swap *w, struct swap_result *ret)
+{
+	struct master *m = w->master;
+	struct plans *old_plans = m->plans;
+	struct conf *old = m->conf;
+
+	memset(ret, 0, sizeof(*ret));
+	conf_diff(old, w->conf, note, ret);
+	mark_old(w);
+	m->conf = w->conf;
+	m->plans = w->plans;
+	close_old(w);
+	for (int k = 0; k < w->n; k++)
+		switch_part(&w->parts[k]);
+	retire_old(m);
+	for (int k = 0; k < w->n; k++) {
+		uint32_t max = w->parts[k].conf->limits->instances;
+
+		if (max > 0 && w->parts[k].service->running > max)
+			end_sessions(m, w->parts[k].service, max);
+	}
+	plans_free(old_plans);
+	conf_free(old);
+	w->plans = NULL;
+	master_admit_soon(m);
+}
+
+static void
+fini(struct swap *w, char **keys)
+{
+	for (int k = 0; k < w->n; k++) {
+		bind_targets_free(w->parts[k].targets, w->parts[k].n);
+		free(w->parts[k].listeners);
+	}
+	free(w->parts);
+	free(w->claimed);
+	if (w->have_name)
+		hdestroy_r(&w->by_name);
+	if (w->have_text)
+		hdestroy_r(&w->by_text);
+	for (uint32_t i = 0; keys && i < w->rows; i++)
+		free(keys[i]);
+	free(keys);
+	plans_free(w->plans);
+}
+
+int
+swap_conf(struct master *m, struct conf *conf, struct problems *p, struct swap_result *ret)
+{
+	struct swap w = {
+		.master = m, .conf = conf, .problems = p,
+		.plans = plans_new(conf, m->environ), .rows = listeners_rows(m->listeners),
+	};
+	char **keys = calloc(w.rows + 1, sizeof(char *));
+	int r = -1;
+
+	w.claimed = calloc(w.rows + 1, sizeof(struct listener *));
+	if (keys && w.claimed && w.plans && index_old(&w, keys) == 0 && prepare(&w) == 0) {
+		if (bind_all(&w) == 0 && add_services(&w) == 0) {
+			switch_all(&w, ret);
+			r = 0;
+		} else {
+			undo(&w);
+		}
+	}
+	if (r == -1 && problems_count(p) == 0)
+		problems_add(p, conf->file, 0, "out of memory");
+	fini(&w, keys);
+	return r;
+}
