@@ -102,28 +102,32 @@ static bool
 turn(int operators)
 {
 	static struct pollfd p[SVC_SOCKETS + 1 + CLIENTS];
-	const int sockets = svc.n + 1;
-	struct client *c;
-	int i, fd;
+	struct client *c, *who[CLIENTS];
+	int sockets = 0, n, i, fd;
 
-	for (i = 0; i < sockets; i++)
-		p[i] = (struct pollfd){ i < svc.n ? svc.first + i : operators,
-					full ? 0 : POLLIN, 0 };
-	for (c = clients; c < top; c++)
-		p[i++] = (struct pollfd){ c->used ? c->conn.in : -1,
-					  POLLIN | (c->conn.queued > 0 ? POLLOUT : 0), 0 };
-	if (poll(p, (nfds_t)i, present > 0 ? -1 : svc.idle_ms) == 0)
-		return false;
-	for (i = 0; i < CLIENTS; i++)
-		if (clients[i].used && (p[sockets + i].revents & ~POLLOUT) != 0)
-			hear(&clients[i]);
+	for (; sockets < svc.n; sockets++)
+		p[sockets] = (struct pollfd){ svc.first + sockets, full ? 0 : POLLIN, 0 };
+	if (operators >= 0)
+		p[sockets++] = (struct pollfd){ operators, full ? 0 : POLLIN, 0 };
+	for (n = 0, c = clients; c < top; c++)
+		if (c->used) {
+			who[n] = c;
+			p[sockets + n++] = (struct pollfd){ c->conn.in, POLLIN |
+				(c->conn.queued > 0 ? POLLOUT : 0), 0 };
+		}
+	i = poll(p, (nfds_t)(sockets + n), present > 0 ? -1 : svc.idle_ms);
+	if (i <= 0)
+		return i < 0 && errno == EINTR;
+	for (i = 0; i < n; i++)
+		if ((p[sockets + i].revents & ~POLLOUT) != 0)
+			hear(who[i]);
 	for (i = 0; i < sockets; i++) {
 		if (p[i].revents == 0)
 			continue;
 		fd = accept4(p[i].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		full = fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
 		if (fd >= 0)
-			join(fd, fd, i == svc.n);
+			join(fd, fd, p[i].fd == operators);
 	}
 	for (c = clients; c < top; c++)
 		if (c->used && c->conn.queued > 0)

@@ -84,6 +84,8 @@ svc_receive(int fd, struct svc_peer *p, char *buf, size_t size)
 			memcpy(&p->to6, CMSG_DATA(c), sizeof(p->to6));
 	}
 	p->to4.ipi_ifindex = 0;		/* any way out will do, the address counts */
+	if (p->to4.ipi_spec_dst.s_addr == 0)	/* came before IP_PKTINFO was set */
+		p->to4.ipi_spec_dst = p->to4.ipi_addr;
 	if (IN6_IS_ADDR_MULTICAST(&p->to6.ipi6_addr))
 		p->to6.ipi6_addr = in6addr_any;
 	return n;
@@ -132,7 +134,10 @@ svc_reply(int fd, const struct svc_peer *p, const char *buf, size_t len)
 	m.msg_controllen = CMSG_SPACE(six ? sizeof(p->to6) : sizeof(p->to4));
 	if (!six && p->addr.ss_family != AF_INET)
 		m.msg_controllen = 0;
-	(void)sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EINVAL) {
+		m.msg_controllen = 0;	/* it was sent to all: the kernel chooses an address */
+		(void)sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
 }
 
 /* Answers datagrams, in both forms.  answer() makes the answer in place and

@@ -280,6 +280,12 @@ raise_mark(_Atomic uint32_t *mark, uint32_t i)
 		atomic_store_explicit(mark, i + 1, memory_order_release);
 }
 
+const char *
+board_name(const struct board *b, uint32_t i)
+{
+	return i < BOARD_SERVICES ? b->p->name[i] : "";
+}
+
 void
 board_service_set(struct board *b, uint32_t i, const char *name)
 {

@@ -33,7 +33,7 @@ struct conf_build {
 	struct conf_value_to to;	/* file and service of the current entry */
 	const struct conf_entry *entry;
 	bool keep;			/* the current service's name is its own */
-	bool incomplete, no_memory;
+	bool faulty_defaults, incomplete, no_memory;
 };
 
 struct arena *
@@ -170,6 +170,7 @@ conf_build_begin(struct conf_build *b, const struct conf_entry *e, const char *f
 		 const char *title)
 {
 	memset(&b->given.set, 0, sizeof(b->given.set));
+	b->given.faulty = e->faulty || b->faulty_defaults;
 	b->entry = e;
 	b->to.file = arena_string(b->arena, file);
 	b->to.service = NULL;
@@ -203,7 +204,7 @@ put_global(struct conf_build *b, enum schema_id id, const struct conf_text *v, i
 }
 
 /* Resource limits stay sorted by resource. */
-static void
+static bool
 put_rlimit(struct conf_build *b, struct conf_draft *d, enum schema_id id,
 	   const struct conf_text *v)
 {
@@ -211,7 +212,7 @@ put_rlimit(struct conf_build *b, struct conf_draft *d, enum schema_id id,
 	int i = 0;
 
 	if (!conf_value_set_rlimit(&b->to, id, &r, v))
-		return;
+		return false;
 	while (i < d->n_rlimits && d->rlimits[i].resource < r.resource)
 		i++;
 	if (i == d->n_rlimits || d->rlimits[i].resource != r.resource) {
@@ -220,12 +221,14 @@ put_rlimit(struct conf_build *b, struct conf_draft *d, enum schema_id id,
 		d->n_rlimits++;
 	}
 	d->rlimits[i] = r;
+	return true;
 }
 
 void
 conf_build_put(struct conf_build *b, enum schema_id id, const struct conf_text *v, int n)
 {
 	struct conf_draft *d = b->entry->id == SET_SERVICE ? &b->draft : &b->defaults;
+	bool ok;
 
 	if (schema[id].in == SCHEMA_GLOBAL) {
 		put_global(b, id, v, n);
@@ -233,10 +236,10 @@ conf_build_put(struct conf_build *b, enum schema_id id, const struct conf_text *
 	}
 	schema_set_add(&b->given.set, id);
 	b->given.line[id] = n ? v[0].line : b->entry->line;
-	if (schema[id].in == SCHEMA_RLIMITS)
-		put_rlimit(b, d, id, v);
-	else
-		(void)conf_value_set(&b->to, id, draft_base(d, schema[id].in), v, n);
+	ok = schema[id].in == SCHEMA_RLIMITS ? put_rlimit(b, d, id, v) :
+		conf_value_set(&b->to, id, draft_base(d, schema[id].in), v, n);
+	if (!ok)
+		b->given.faulty = true;
 }
 
 /* The draft as a service whose sections are shared with equal ones. */
@@ -269,8 +272,10 @@ store_service(struct conf_build *b)
 void
 conf_build_end(struct conf_build *b)
 {
-	if (b->entry->id == SET_DEFAULTS)
+	if (b->entry->id == SET_DEFAULTS) {
 		put_global(b, SET_DEFAULTS, NULL, 0);
+		b->faulty_defaults = b->given.faulty;
+	}
 	if (b->entry->id != SET_SERVICE || b->no_memory)
 		return;
 	if (!b->keep)

@@ -195,7 +195,7 @@ check_exec(struct conf_check *ck, struct conf_draft *d, const struct conf_given 
 
 	if (s->exec && s->internal != INTERNAL_NONE)
 		problem(ck, d, given, SET_INTERNAL, "exec and internal are both given");
-	else if (!s->exec && s->internal == INTERNAL_NONE)
+	else if (!s->exec && s->internal == INTERNAL_NONE && !given->faulty)
 		problem(ck, d, given, SET_SERVICE, "one of exec and internal is missing");
 	if (s->exec && s->exec[0][0] != '/')
 		problem(ck, d, given, SET_EXEC, "exec: '%s' is not an absolute path", s->exec[0]);
@@ -323,8 +323,9 @@ check_account(struct conf_check *ck, struct conf_draft *d, const struct conf_giv
 	bool group;
 
 	if (ck->env->uid == 0 && !s->user) {
-		problem(ck, d, given, SET_SERVICE_USER,
-			"user is missing: run by root, a service with exec must name it");
+		if (!given->faulty)
+			problem(ck, d, given, SET_SERVICE_USER, "user is missing: "
+				"run by root, a service with exec must name it");
 		return;
 	}
 	if (!ck->env->lookup || !s->enabled)
@@ -432,7 +433,7 @@ check_listen(struct conf_check *ck, struct conf_draft *d, const struct conf_give
 {
 	int i;
 
-	if (d->s.n_listen == 0)
+	if (d->s.n_listen == 0 && !given->faulty)
 		problem(ck, d, given, SET_LISTEN, "listen is missing");
 	if (d->s.enabled)
 		for (i = 0; i < d->s.n_listen; i++)
@@ -455,27 +456,44 @@ conf_check_service(struct conf_check *ck, struct conf_draft *d, const struct con
 	check_owner(ck, d, given);
 }
 
+/* The talker's account.  Without an account of its own, as in a build tree or
+ * a container, the default is what such accounts are replaced by elsewhere. */
+static void
+check_talker(struct conf_check *ck, struct conf *c, const char *file,
+	     const struct conf_given *given)
+{
+	bool user = schema_set_has(&given->set, SET_USER);
+	int line = user ? given->line[SET_USER] : 0;
+	const char *why = NULL;
+	const struct conf_account *a = account_find(ck->accounts, c->user, NULL, false, &why);
+
+	if (!a && !user) {
+		problems_warn(ck->problems, file, line,
+			      "user: there is no account '%s': the talker runs as 65534 (nobody)",
+			      c->user);
+		a = account_find(ck->accounts, "65534", NULL, false, &why);
+	}
+	if (a && a->uid == 0)
+		why = "the part that talks to peers may not run as root";
+	else if (a)
+		why = NULL;
+	if (why)
+		problems_add(ck->problems, file, line, "user: %s: '%s'", why, c->user);
+	else
+		c->talker = a;
+}
+
 void
 conf_check_global(struct conf_check *ck, struct conf *c, const char *const *files,
 		  const struct conf_given *given)
 {
 	const struct conf_account *a;
 	const char *why = NULL;
-	const char *file = files[SET_USER] ? files[SET_USER] : c->file;
-	bool user = schema_set_has(&given->set, SET_USER);
 
 	if (!ck->env->lookup)
 		return;
-	if (ck->env->uid == 0) {
-		a = account_find(ck->accounts, c->user, NULL, false, &why);
-		if (a && a->uid == 0)
-			why = "the part that talks to peers may not run as root";
-		if (why)
-			problems_add(ck->problems, file, user ? given->line[SET_USER] : 0,
-				     "user: %s: '%s'", why, c->user);
-		else
-			c->talker = a;
-	}
+	if (ck->env->uid == 0)
+		check_talker(ck, c, files[SET_USER] ? files[SET_USER] : c->file, given);
 	if (c->control_group) {
 		a = account_find(ck->accounts, "0", c->control_group, false, &why);
 		if (a)

@@ -18,6 +18,8 @@
 struct conf_given {
 	struct schema_set set;
 	int line[SCHEMA_ITEMS];	/* of those in set; 0: unknown */
+	bool faulty;		/* some were in error: what seems to be missing may
+				 * be one of them */
 };
 
 struct conf_draft {

@@ -61,55 +61,70 @@ skip_braces(struct scan *x)
 	return true;
 }
 
-/* From a statement's name up to the current token. */
+/* A statement from its name up to the current token. */
 static void
-blank(struct scan *x, const struct token *name)
+leave_out(struct scan *x, const struct token *name)
 {
 	size_t i;
 
 	for (i = name->at; i < x->t.at; i++)
 		if (x->text[i] != '\n')
 			x->text[i] = ' ';
+	x->entry->faulty = true;
+}
+
+/* "limits" for what is in limits { }, "" for what is in no inner section. */
+static const char *
+section_name(unsigned section)
+{
+	unsigned i;
+
+	for (i = SET_LIMITS; i <= SET_RLIMITS; i++)
+		if (schema[i].sub == section)
+			return schema[i].name;
+	return "";
 }
 
 static void
 unknown(struct scan *x, enum schema_section section, const struct token *name)
 {
+	const char *text = x->text + name->at, *inner = section_name(section);
 	const char *hint = "", *meant = "", *end = "";
 	char buf[64];
 	int id = -1;
 	unsigned s;
 
 	for (s = 0; s < SCHEMA_SECTIONS && id < 0; s++)
-		id = schema_find(s, x->text + name->at, name->len);
+		id = schema_find(s, text, name->len);
 	if (id >= 0 && schema[id].in == SCHEMA_GLOBAL) {
 		hint = ": it belongs outside of any section";
 	} else {
 		if (id < 0)
-			id = schema_guess(section, x->text + name->at, name->len);
+			id = schema_guess(section, text, name->len);
 		if (id >= 0) {
 			hint = ": did you mean '";
-			meant = schema[id].in == section ? schema[id].name :
-				schema_name(id, section == SCHEMA_GLOBAL, buf);
+			meant = schema_name(id, section == SCHEMA_GLOBAL, buf);
 			end = "'?";
 		}
 	}
-	problems_add(x->problems, x->file, name->line, "unknown setting '%.*s'%s%s%s%s",
-		     (int)name->len, x->text + name->at, x->title, hint, meant, end);
+	problems_add(x->problems, x->file, name->line, "unknown setting '%s%s%.*s'%s%s%s%s",
+		     inner, *inner ? "." : "", (int)name->len, text, x->title, hint, meant, end);
 }
 
 /* Is the setting allowed where it stands?  If not, that was reported. */
 static bool
 allowed(struct scan *x, enum schema_section section, int id, const struct token *name)
 {
+	char buf[64];
+
 	if (id < 0) {
 		unknown(x, section, name);
 		return false;
 	}
 	if (schema_set_has(&x->entry->set, id)) {
 		problems_add(x->problems, x->file, name->line,
-			     "'%s' is given twice%s (first in line %d)", schema[id].name,
-			     x->title, x->lines[id]);
+			     "'%s' is given twice%s (first in line %d)",
+			     schema_name(id, false, buf), x->title, x->lines[id]);
 		return false;
 	}
 	if (x->entry->id == SET_DEFAULTS && (schema[id].flags & SCHEMA_NOT_IN_DEFAULTS)) {
@@ -133,7 +148,7 @@ scan_section(struct scan *x, enum schema_section section, int id, const struct t
 	if (!allowed(x, section, id, name)) {
 		if (!skip_braces(x))
 			return false;
-		blank(x, name);
+		leave_out(x, name);
 		return true;
 	}
 	schema_set_add(&x->entry->set, id);
@@ -163,7 +178,7 @@ scan_statement(struct scan *x, enum schema_section section, const struct token *
 		return false;
 	}
 	if (!allowed(x, section, id, name)) {
-		blank(x, name);
+		leave_out(x, name);
 		return true;
 	}
 	schema_set_add(&x->entry->set, id);

@@ -16,6 +16,7 @@ struct conf_entry {		/* a top-level setting or section */
 	int16_t file;		/* index in struct sources */
 	int16_t id;		/* enum schema_id, -1: unknown, to be left out */
 	bool odd;		/* not understood: set has every setting */
+	bool faulty;		/* settings were reported and left out */
 	struct schema_set set;	/* the settings in it, itself too */
 };
 

@@ -26,7 +26,6 @@
 #include "options.h"
 #include "pidfile.h"
 
-#define DEFAULT_PID_FILE "/run/hatchd.pid"
 #define FD_LIMIT (1 << 20)	/* descriptors are never worth more than that */
 
 /* As we want them, whoever started us: 0, 1, 2 open, nothing else, all
@@ -53,7 +52,8 @@ clean_up_inheritance(void)
 		if (sig != SIGKILL && sig != SIGSTOP)
 			(void)sigaction(sig, &act, NULL);
 	act.sa_handler = SIG_IGN;
-	(void)sigaction(SIGPIPE, &act, NULL);
+	(void)sigaction(SIGPIPE, &act, NULL);	/* of the log, as the next one */
+	(void)sigaction(SIGXFSZ, &act, NULL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)umask(022);
@@ -148,6 +148,11 @@ open_log(const struct options *o, const struct conf *c)
 	if (log_open(target, c->log_format == CONF_LOG_JSON ? LOGF_JSON : LOGF_TEXT,
 		     "hatchd") == 0)
 		return 0;
+	/* a container has no syslogd: better told there than not served */
+	if (strcmp(target, "syslog") == 0) {
+		log_warn("log %s: the log goes to stderr", target);
+		return 0;
+	}
 	(void)fprintf(stderr, "hatchd: log %s: %s\n", target, strerror(errno));
 	return -1;
 }

@@ -237,7 +237,7 @@ options_parse(int argc, char **argv, struct options *ret)
 	if (w.user || w.n_set > 0)
 		return wrong("-u and --set go with -l", NULL);
 	if (!ret->file)
-		ret->file = SYSCONFDIR "/hatchd/hatchd.conf";
+		ret->file = DEFAULT_CONF;
 	return 0;
 }
 

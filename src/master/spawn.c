@@ -194,8 +194,8 @@ become(const struct spawn *s)
 }
 
 /* Default dispositions and an empty mask; signals that came while they were
- * blocked arrive here.  The daemon ignores SIGPIPE and nothing else: main has
- * set all others to default. */
+ * blocked arrive here.  The daemon ignores these two and nothing else: main
+ * has set all others to default. */
 static NO_SANITIZE void
 reset_signals(const struct spawn *s)
 {
@@ -208,6 +208,7 @@ reset_signals(const struct spawn *s)
 	unsigned long none = 0;
 
 	if (syscall(SYS_rt_sigaction, SIGPIPE, &act, NULL, sizeof(none)) == -1 ||
+	    syscall(SYS_rt_sigaction, SIGXFSZ, &act, NULL, sizeof(none)) == -1 ||
 	    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none)) == -1)
 		give_up(s, SPAWN_SIGNALS, errno);
 }

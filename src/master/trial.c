@@ -27,6 +27,7 @@
 #include "conf_load.h"
 #include "ev.h"
 #include "fd.h"
+#include "log.h"
 #include "master.h"
 
 #define TRIAL_MEMORY (1UL << 30)
@@ -205,6 +206,7 @@ trial_start(struct master *m, struct sources *s, struct problems *p,
 	ev_io_init(m->ev, &t->io, t->fd, on_text, t);
 	ev_timer_init(m->ev, &t->timer, on_late, t);
 	(void)fd_set_nonblock(fds[1], false);
+	log_flush();		/* or the child would have the same lines */
 	t->pid = fork();
 	if (t->pid == 0)
 		trial_child(m, s, fds[1]);

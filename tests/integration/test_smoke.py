@@ -79,10 +79,7 @@ def test_stop_leaves_nothing_behind(hatchd):
 def test_command_line_alone(hatchd):
     port = hatch.free_port()
     user = ["-u", hatch.USER] if hatch.IS_ROOT else []
-    daemon = hatchd(args=["-F", "-l", "tcp:127.0.0.1:%d" % port, *user, "--set",
-                          'control=""', "--set", 'user="%s"' % hatch.USER,
-                          "--", "/bin/cat"], ready=False)
-    daemon.wait_ready()
+    daemon = hatchd(args=["-l", "tcp:127.0.0.1:%d" % port, *user, "--", "cat"])
     assert hatch.tcp_request(port, b"as it was") == b"as it was"
 
 
