@@ -2,10 +2,9 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * chat: a wait = yes stream service: one process for all clients.  What one
- * says goes to all others with its name; who reads too slowly is dropped; when
- * the last has left for a while, it ends.  An operator commands it (who, say,
- * kick, quit) on a UNIX socket or, run by hand, on standard input.
+ * chat: one process for all clients (wait = yes).  What one says goes to all
+ * others; who reads too slowly is dropped; it ends when all have left.  Operators
+ * command it (who, say, kick, quit) on a UNIX socket or, by hand, standard input.
  */
 #include "svc_conn.h"
 #include "svc_wait.h"
@@ -47,8 +46,9 @@ join(int in, int out, bool operator)
 	c->used = true;
 	c->operator = operator;
 	svc_conn_init(&c->conn, in, out);
-	snprintf(c->name, sizeof(c->name), operator ? "operator" : "guest%u", ++number);
+	number += !operator;
 	present += !operator;
+	snprintf(c->name, sizeof(c->name), operator ? "operator" : "guest%u", number);
 	if (!operator)
 		say(c, c->name, " joined", "");
 }
@@ -78,9 +78,9 @@ obey(struct client *op, const char *line)
 		if (strcmp(line, "who") == 0) {
 			svc_conn_put(&op->conn, c->name);
 			svc_conn_put(&op->conn, "\n");
-		} else if (strncmp(line, "kick ", 5) == 0 && strcmp(line + 5, c->name) == 0) {
-			c->conn.gone = "kicked";
 		}
+		if (strncmp(line, "kick ", 5) == 0 && strcmp(line + 5, c->name) == 0)
+			c->conn.gone = "kicked";
 	}
 }
 
@@ -103,10 +103,8 @@ turn(int operators)
 {
 	static struct pollfd p[SVC_SOCKETS + 1 + CLIENTS];
 	struct client *c, *who[CLIENTS];
-	int sockets = 0, n, i, fd;
+	int sockets = svc_pollfds(p, full ? 0 : POLLIN), n, i, fd;
 
-	for (; sockets < svc.n; sockets++)
-		p[sockets] = (struct pollfd){ svc.first + sockets, full ? 0 : POLLIN, 0 };
 	if (operators >= 0)
 		p[sockets++] = (struct pollfd){ operators, full ? 0 : POLLIN, 0 };
 	for (n = 0, c = clients; c < top; c++)
@@ -115,9 +113,8 @@ turn(int operators)
 			p[sockets + n++] = (struct pollfd){ c->conn.in, POLLIN |
 				(c->conn.queued > 0 ? POLLOUT : 0), 0 };
 		}
-	i = poll(p, (nfds_t)(sockets + n), present > 0 ? -1 : svc.idle_ms);
-	if (i <= 0)
-		return i < 0 && errno == EINTR;
+	if (poll(p, (nfds_t)(sockets + n), present > 0 ? -1 : svc.idle_ms) == 0)
+		return false;
 	for (i = 0; i < n; i++)
 		if ((p[sockets + i].revents & ~POLLOUT) != 0)
 			hear(who[i]);
@@ -125,16 +122,16 @@ turn(int operators)
 		if (p[i].revents == 0)
 			continue;
 		fd = accept4(p[i].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		full = fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
+		full = fd < 0 && (errno == EMFILE || errno == ENFILE);
 		if (fd >= 0)
 			join(fd, fd, p[i].fd == operators);
 	}
-	for (c = clients; c < top; c++)
+	for (c = clients; c < top; c++) {
 		if (c->used && c->conn.queued > 0)
 			svc_conn_flush(&c->conn);
-	for (c = clients; c < top; c++)
 		if (c->used && c->conn.gone != NULL)
 			leave(c);
+	}
 	return true;
 }
 

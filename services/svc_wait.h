@@ -21,6 +21,16 @@ struct svc_peer {		/* who sent a datagram, and to which address */
 	struct in6_pktinfo to6;
 };
 
+static inline int
+svc_pollfds(struct pollfd *p, int events)
+{
+	int i;
+
+	for (i = 0; i < svc.n; i++)
+		p[i] = (struct pollfd){ svc.first + i, (short)events, 0 };
+	return svc.n;
+}
+
 /* wait = yes: the next of our sockets that has something; -1 when all of them
  * were silent for idle_ms, or for none of them poll(2) is of use. */
 static inline int
@@ -29,10 +39,8 @@ svc_wait(void)
 	struct pollfd p[SVC_SOCKETS];
 	int i, n;
 
-	for (i = 0; i < svc.n; i++)
-		p[i] = (struct pollfd){ svc.first + i, POLLIN, 0 };
 	do {
-		n = poll(p, (nfds_t)svc.n, svc.idle_ms);
+		n = poll(p, (nfds_t)svc_pollfds(p, POLLIN), svc.idle_ms);
 	} while (n < 0 && errno == EINTR);
 	for (i = 0; n > 0 && i < svc.n; i++)
 		if (p[i].revents != 0)

@@ -173,7 +173,7 @@ conf_build_begin(struct conf_build *b, const struct conf_entry *e, const char *f
 	b->given.faulty = e->faulty || b->faulty_defaults;
 	b->entry = e;
 	b->to.file = arena_string(b->arena, file);
-	b->to.service = NULL;
+	b->to.service = e->id == SET_DEFAULTS ? "" : NULL;
 	if (e->id != SET_SERVICE)
 		return;
 	draft_copy(&b->draft, &b->defaults);

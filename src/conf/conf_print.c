@@ -163,7 +163,7 @@ print_value(FILE *out, const struct schema_item *it, const char *indent, const v
 		(void)fputs(units_print_duration((uint32_t)n, buf), out);
 		break;
 	case SCHEMA_OCTAL:
-		(void)fprintf(out, "%04" PRIo64, (uint64_t)n);
+		(void)fprintf(out, "0%02" PRIo64, (uint64_t)n);
 		break;
 	case SCHEMA_CHOICE:
 		print_text(out, it->words[n]);

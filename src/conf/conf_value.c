@@ -35,8 +35,9 @@ conf_value_problem(const struct conf_value_to *to, enum schema_id id, int line,
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	problems_add(to->problems, to->file, line, "%s%s%s%s: %s",
-		     to->service ? "service " : "", to->service ? to->service : "",
-		     to->service ? ": " : "", schema_name(id, false, name), text);
+		     !to->service ? "" : *to->service ? "service " : "defaults",
+		     to->service ? to->service : "", to->service ? ": " : "",
+		     schema_name(id, false, name), text);
 }
 
 bool

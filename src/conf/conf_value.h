@@ -20,7 +20,7 @@ struct conf_value_to {
 	struct arena *arena;
 	struct problems *problems;
 	const char *file;
-	const char *service;	/* for messages; NULL: none */
+	const char *service;	/* for messages; "": defaults, NULL: global */
 	bool lookup;		/* look up names of ports */
 };
 

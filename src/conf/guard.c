@@ -26,6 +26,36 @@
 
 #define PROBLEMS 20		/* after which a file is given up */
 
+enum {				/* bytes that need no look in ... */
+	IN_WORD = 1, IN_STRING = 2, IN_COMMENT = 4, IN_ANY = 7
+};
+
+static const unsigned char plain[256] = {
+	['\t'] = IN_STRING | IN_COMMENT,
+	[' '] = IN_STRING | IN_COMMENT,
+	['!'] = IN_ANY,
+	['"'] = IN_COMMENT,
+	['#'] = IN_STRING | IN_COMMENT,
+	['$'] = IN_COMMENT,
+	['%' ... '&'] = IN_ANY,
+	['\''] = IN_COMMENT,
+	['(' ... ')'] = IN_STRING | IN_COMMENT,
+	['*'] = IN_STRING,
+	['+' ... ','] = IN_STRING | IN_COMMENT,
+	['-' ... '.'] = IN_ANY,
+	['/'] = IN_STRING | IN_COMMENT,
+	['0' ... ':'] = IN_ANY,
+	[';'] = IN_STRING | IN_COMMENT,
+	['<'] = IN_ANY,
+	['='] = IN_STRING | IN_COMMENT,
+	['>' ... '['] = IN_ANY,
+	['\\'] = IN_COMMENT,
+	[']' ... 'z'] = IN_ANY,
+	['{' ... '}'] = IN_STRING | IN_COMMENT,
+	['~'] = IN_ANY,
+	[0x80 ... 0xff] = IN_COMMENT,
+};
+
 struct guard {
 	struct source *s;
 	struct problems *p;
@@ -64,6 +94,17 @@ static bool
 at_end(const struct guard *g)
 {
 	return g->at >= g->s->len;
+}
+
+/* Over bytes of a kind; the NUL behind the text is of none. */
+static void
+skip(struct guard *g, int kind)
+{
+	const char *t = g->s->text + g->at;
+
+	while (plain[(unsigned char)*t] & kind)
+		t++;
+	g->at = (size_t)(t - g->s->text);
 }
 
 static void
@@ -192,7 +233,7 @@ scan_word(struct guard *g)
 	size_t at = g->at;
 	unsigned char c;
 
-	for (; !at_end(g) && !ends_word(c = peek(g, 0)); g->at++) {
+	for (skip(g, IN_WORD); !at_end(g) && !ends_word(c = peek(g, 0)); skip(g, IN_WORD)) {
 		if (c >= 0x80 || strchr("*;()|$+\\", c))
 			refuse_outside(g, c);
 		else if (c == '/' && peek(g, 1) == '/')
@@ -200,6 +241,7 @@ scan_word(struct guard *g)
 					   "space before the comment");
 		else if (c == '/' && peek(g, 1) == '*')
 			lose(g, g->line, "'*' must be inside quotes");
+		g->at++;
 	}
 	take(g, TOKEN_WORD, at);
 }
@@ -274,7 +316,7 @@ scan_string(struct guard *g)
 	unsigned char quote = peek(g, 0), c;
 	size_t at = g->at++, n;
 
-	while (!at_end(g) && (c = peek(g, 0)) != '\n') {
+	for (skip(g, IN_STRING); !at_end(g) && (c = peek(g, 0)) != '\n'; skip(g, IN_STRING)) {
 		if (c == quote) {
 			g->at++;
 			take(g, TOKEN_STRING, at);
@@ -299,21 +341,25 @@ scan_string(struct guard *g)
 	lose(g, g->line, "the string that begins here is not closed on its line");
 }
 
+/* At least one byte. */
 static void
-blank_byte(struct guard *g)
+blank(struct guard *g)
 {
+	size_t from = g->at;
 	unsigned char c = peek(g, 0);
 
 	if (is_control(c))
 		refuse_control(g, c);
-	g->s->text[g->at++] = ' ';
+	g->at++;
+	skip(g, IN_COMMENT);
+	memset(g->s->text + from, ' ', g->at - from);
 }
 
 static void
 blank_line(struct guard *g)
 {
 	while (!at_end(g) && peek(g, 0) != '\n')
-		blank_byte(g);
+		blank(g);
 }
 
 static void
@@ -321,18 +367,18 @@ blank_block(struct guard *g)
 {
 	int line = g->line;
 
-	blank_byte(g);
-	blank_byte(g);
+	memset(g->s->text + g->at, ' ', 2);
+	g->at += 2;
 	while (!at_end(g)) {
 		if (peek(g, 0) == '*' && peek(g, 1) == '/') {
-			blank_byte(g);
-			blank_byte(g);
+			memset(g->s->text + g->at, ' ', 2);
+			g->at += 2;
 			return;
 		}
 		if (peek(g, 0) == '\n')
 			end_line(g);
 		else
-			blank_byte(g);
+			blank(g);
 	}
 	lose(g, line, "the comment that begins here is never closed");
 }
@@ -373,6 +419,8 @@ source_guard(struct source *s, struct problems *p)
 {
 	struct guard g = { .s = s, .p = p, .line = 1, .grammar.text = s->text };
 
+	if (s->guarded)
+		return 0;
 	if (s->len >= 3 && !memcmp(s->text, "\xef\xbb\xbf", 3)) {
 		refuse(&g, 1, "the file begins with a byte order mark: save it as UTF-8 without one");
 		g.at = 3;
@@ -381,5 +429,6 @@ source_guard(struct source *s, struct problems *p)
 		scan_one(&g);
 	if (at_end(&g))
 		finish(&g);
-	return g.n_problems ? -1 : 0;
+	s->guarded = g.n_problems == 0;
+	return s->guarded ? 0 : -1;
 }

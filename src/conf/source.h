@@ -22,6 +22,7 @@ struct source {
 	char *name;		/* path, for messages */
 	char *text;		/* NUL behind the len bytes */
 	size_t len;
+	_Bool guarded;		/* source_guard was content with it */
 };
 
 struct sources {

@@ -37,25 +37,18 @@ string_len(const char *text, size_t len)
 	return i < len ? i + 1 : len;
 }
 
-static bool
-ends_word(char c)
-{
-	switch (c) {
-	case ' ': case '\t': case '\n': case '\r':
-	case '"': case '\'': case '#':
-	case '{': case '}': case '=': case ',':
-		return true;
-	default:
-		return false;
-	}
-}
+static const bool ends_word[256] = {
+	[' '] = true, ['\t'] = true, ['\n'] = true, ['\r'] = true,
+	['"'] = true, ['\''] = true, ['#'] = true,
+	['{'] = true, ['}'] = true, ['='] = true, [','] = true,
+};
 
 static size_t
 word_len(const char *text, size_t len)
 {
 	size_t i;
 
-	for (i = 1; i < len && !ends_word(text[i]); i++)
+	for (i = 1; i < len && !ends_word[(unsigned char)text[i]]; i++)
 		;
 	return i;
 }

@@ -96,7 +96,7 @@ local_address(const struct listener *l, int fd)
 	static const uint8_t any[16];
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
-	struct addr a = l->local;
+	struct addr a = listener_address(l);
 
 	if (a.family != AF_UNIX && memcmp(a.ip, any, sizeof(any)) == 0 &&
 	    getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
@@ -209,13 +209,14 @@ deliver_wait(struct master *m, struct listener *l)
 	struct start how = { .type = l->target.type, .fd = l->fd };
 	int fds[SPAWN_FDS];
 	struct session_wait wait;
+	struct addr local = listener_address(l);
 	struct session *x;
 	uint32_t slot;
 
 	if (!reap_wait_look(l, &wait))
 		return;
 	service_counters(s)->accepted++;
-	slot = session_new(m->sessions, s, BOARD_WAIT, NULL, &l->local);
+	slot = session_new(m->sessions, s, BOARD_WAIT, NULL, &local);
 	if (slot == SESSION_NONE) {
 		listener_enqueue(m->listeners, l);
 		return;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "deliver.h"
+#include "ev_set.h"
 #include "events.h"
 #include "fd.h"
 #include "judge.h"
@@ -28,6 +29,7 @@
 
 struct listeners {
 	struct master *master;
+	struct ev_set *set;
 	struct listener **table;
 	uint32_t rows, size, count;
 	uint32_t first_free;
@@ -35,6 +37,8 @@ struct listeners {
 	bool ports_stale;
 	uint8_t udp_ports[65536 / 8];	/* bits */
 };
+
+static void on_readable(void *item);
 
 struct listeners *
 listeners_new(struct master *m)
@@ -45,6 +49,11 @@ listeners_new(struct master *m)
 		return NULL;
 	all->master = m;
 	all->tail = &all->head;
+	all->set = ev_set_new(m->ev, on_readable);
+	if (!all->set) {
+		free(all);
+		return NULL;
+	}
 	return all;
 }
 
@@ -56,6 +65,7 @@ listeners_free(struct listeners *all)
 	for (uint32_t i = 0; i < all->rows; i++)
 		if (all->table[i])
 			listener_free(all, all->table[i], false);
+	ev_set_free(all->set);
 	free(all->table);
 	free(all);
 }
@@ -104,7 +114,7 @@ place(struct listeners *all, struct listener *l)
 }
 
 struct listener *
-listener_new(struct listeners *all, const struct bind_target *t, int fd)
+listener_new(struct listeners *all, const struct bind_target *t, int fd, uint16_t port)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
@@ -117,8 +127,17 @@ listener_new(struct listeners *all, const struct bind_target *t, int fd)
 		return NULL;
 	}
 	l->fd = fd;
-	l->local = t->addr;
+	l->port = port;
 	return l;
+}
+
+struct addr
+listener_address(const struct listener *l)
+{
+	struct addr a = l->target.addr;
+
+	a.port = l->port;
+	return a;
 }
 
 static bool
@@ -130,10 +149,17 @@ polled(const struct listener *l)
 static void
 update(struct listener *l)
 {
-	if (l->fd == -1 || !l->service)
+	bool watch = polled(l);
+
+	if (watch == l->watched)
 		return;
-	if (ev_io_set(&l->io, polled(l) ? EV_IN : 0) == -1)
+	if (!watch)
+		ev_set_remove(l->service->master->listeners->set, l->fd, l);
+	else if (ev_set_add(l->service->master->listeners->set, l->fd, l) == -1)
+		watch = false;
+	if (watch == l->watched)
 		log_warn("service %s: can't wait on its socket", service_name(l->service));
+	l->watched = watch;
 }
 
 void
@@ -314,13 +340,11 @@ on_connections(struct master *m, struct listener *l, enum board_kind kind)
 }
 
 static void
-on_readable(int fd, short what, void *arg)
+on_readable(void *item)
 {
-	struct listener *l = arg;
+	struct listener *l = item;
 	struct master *m = l->service->master;
 
-	(void)fd;
-	(void)what;
 	switch (l->kind) {
 	case LISTENER_ACCEPT:
 		on_connections(m, l, BOARD_EXEC);
@@ -367,7 +391,6 @@ listener_attach(struct listener *l, struct service *s)
 	/* a handler that gets the socket itself expects it to block */
 	if (fd_set_nonblock(l->fd, l->kind != LISTENER_WAIT) == -1)
 		log_warn("service %s: can't set its socket's mode", service_name(s));
-	ev_io_init(m->ev, &l->io, l->fd, on_readable, l);
 	update(l);
 	if (l->kind == LISTENER_TALKER)
 		link_send_listener(m, l);
@@ -382,8 +405,9 @@ listener_detach(struct listener *l)
 		return;
 	unqueue(l->service->master->listeners, l);
 	l->paused &= (uint8_t)~PAUSE_GLOBAL;
-	if (l->fd != -1)
-		(void)ev_io_set(&l->io, 0);
+	if (l->watched)
+		ev_set_remove(l->service->master->listeners->set, l->fd, l);
+	l->watched = false;
 	if (l->sent)
 		link_drop_listener(l->service->master, l);
 	link = &l->service->listeners;
@@ -413,13 +437,14 @@ listener_free(struct listeners *all, struct listener *l, bool unlink_path)
 }
 
 void
-listener_open(struct listener *l, int fd)
+listener_open(struct listener *l, int fd, uint16_t port)
 {
 	struct service *s = l->service;
 
 	assert(l->fd == -1);
 	listener_detach(l);
 	l->fd = fd;
+	l->port = port;
 	listener_attach(l, s);
 }
 
@@ -443,7 +468,7 @@ listeners_serve_udp(struct listeners *all, uint16_t port)
 			const struct listener *l = all->table[i];
 
 			if (l && l->fd != -1 && l->target.type == SOCK_DGRAM && !l->target.path)
-				all->udp_ports[l->local.port / 8] |= (uint8_t)(1 << l->local.port % 8);
+				all->udp_ports[l->port / 8] |= (uint8_t)(1 << l->port % 8);
 		}
 		all->ports_stale = false;
 	}

@@ -12,7 +12,6 @@
 
 #include "addr.h"
 #include "bind.h"
-#include "ev.h"
 
 struct master;
 struct service;
@@ -34,42 +33,46 @@ enum {				/* why a listener is not polled */
 };
 
 struct listener {
-	struct ev_io io;
 	struct service *service;
 	struct listener *next;		/* of the same service */
 	struct listener *waiting;	/* of those paused for the same global reason */
 	struct bind_target target;	/* its identity */
-	struct addr local;		/* as bound: port 0 replaced */
-	int fd;				/* -1: not bound yet */
 	uint32_t number;		/* for the talker; its place in the table */
+	int fd;				/* -1: not bound yet */
+	uint16_t port;			/* as bound: port 0 replaced */
 	uint8_t kind;
 	uint8_t paused;
-	bool queued;			/* is in a list of waiting ones */
-	bool sent;			/* the talker has it */
-	bool fresh;			/* made by a reload that is not through yet */
-	bool shut;			/* closed to make way, see swap.c */
-	bool path_taken;		/* its UNIX path is another listener's now */
+	bool watched : 1;		/* polled now */
+	bool queued : 1;		/* is in a list of waiting ones */
+	bool sent : 1;			/* the talker has it */
+	bool fresh : 1;			/* made by a reload that is not through yet */
+	bool shut : 1;			/* closed to make way, see swap.c */
+	bool path_taken : 1;		/* its UNIX path is another listener's now */
 };
 
 /* A bounded table of all listeners by number. */
 struct listeners;
 
-struct listeners *listeners_new(struct master *m);
+struct listeners *listeners_new(struct master *m);	/* after m->ev */
 void listeners_free(struct listeners *all);
 struct listener *listeners_at(const struct listeners *all, uint32_t number);
 uint32_t listeners_count(const struct listeners *all);
 uint32_t listeners_rows(const struct listeners *all);
 
-/* A listener for an open socket (takes fd; -1: to be bound later), not polled
- * yet, not part of any service.  NULL and errno, fd is then closed. */
-struct listener *listener_new(struct listeners *all, const struct bind_target *t, int fd);
+/* A listener for an open socket (takes fd; -1: to be bound later) bound to
+ * port, not polled yet, not part of any service.  NULL and errno, fd is then
+ * closed. */
+struct listener *listener_new(struct listeners *all, const struct bind_target *t, int fd,
+			      uint16_t port);
+/* Its address as it is bound. */
+struct addr listener_address(const struct listener *l);
 /* Gives it to a service; what is done with connections follows from that. */
 void listener_attach(struct listener *l, struct service *s);
 void listener_detach(struct listener *l);
 /* Closes the socket; a UNIX path is removed if unlink_path. */
 void listener_free(struct listeners *all, struct listener *l, bool unlink_path);
 /* A socket was bound after all; takes fd. */
-void listener_open(struct listener *l, int fd);
+void listener_open(struct listener *l, int fd, uint16_t port);
 /* Closes the socket to make way for another one with the same address. */
 void listener_shut(struct listener *l);
 

@@ -54,7 +54,7 @@ setup_tell_port(const struct listener *l)
 	log_begin(&line, LOGL_INFO, "listen");
 	log_str(&line, "svc", service_name(l->service));
 	log_str(&line, "listen", bind_target_text(&l->target, text));
-	log_num(&line, "port", l->local.port);
+	log_num(&line, "port", l->port);
 	log_end(&line);
 }
 
@@ -84,12 +84,11 @@ open_target(struct master *m, struct service *s, struct bind_target *t, uint16_t
 		return 0;
 	if (fd == -1)
 		setup_explain(p, s->conf, t, step, errno);
-	l = listener_new(m->listeners, t, fd);
+	l = listener_new(m->listeners, t, fd, local.port);
 	if (!l) {
 		problems_add(p, s->conf->file, t->line, "service %s: out of memory", s->conf->name);
 		return -1;
 	}
-	l->local = local;
 	listener_attach(l, s);
 	if (fd == -1)
 		return -1;
@@ -114,7 +113,7 @@ open_service(struct master *m, struct service *s, struct problems *p)
 
 		if (port == 0 && i > 0 && s->listeners && list[i].addr.family == AF_INET6 &&
 		    list[i - 1].addr.family == AF_INET && list[i - 1].addr.port == 0)
-			port = s->listeners->local.port;
+			port = s->listeners->port;
 		if (open_target(m, s, &list[i], port, p) == -1)
 			r = -1;
 	}
@@ -173,8 +172,7 @@ retry_listener(struct listener *l)
 
 	if (fd == -1)
 		return;
-	l->local = local;
-	listener_open(l, fd);
+	listener_open(l, fd, local.port);
 	log_begin(&line, LOGL_INFO, "listen");
 	log_str(&line, "svc", service_name(l->service));
 	log_str(&line, "listen", bind_target_text(&l->target, text));

@@ -80,7 +80,10 @@ spawn_init(rlim_t nofile)
 			return -1;
 		}
 	}
-	nofile_soft = nofile;
+	struct rlimit rl;
+
+	/* nothing to be put back for children if it wasn't raised */
+	nofile_soft = getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur == nofile ? 0 : nofile;
 	/* Kernels before 5.9 don't have it and some containers' filters refuse
 	 * it.  Nothing is open up there, and our table is not shared, so this
 	 * changes nothing. */

@@ -216,10 +216,9 @@ bind_new(struct swap *w, struct part *p, int i)
 		setup_explain(w->problems, p->conf, t, step, errno);
 		return 0;
 	}
-	p->listeners[i] = listener_new(w->master->listeners, t, fd);
+	p->listeners[i] = listener_new(w->master->listeners, t, fd, local.port);
 	if (!p->listeners[i])
 		return -1;
-	p->listeners[i]->local = local;
 	p->listeners[i]->fresh = true;
 	return 0;
 }
@@ -260,7 +259,7 @@ undo(struct swap *w)
 		if (fd == -1)
 			(void)ev_timer_start(&m->rebind, 0);
 		else
-			listener_open(l, fd);
+			listener_open(l, fd, local.port);
 	}
 }
 

@@ -181,7 +181,7 @@ connections(struct text *t, const struct board *board)
 char *
 answers_make(const struct board *board, const char *request, size_t *ret_len)
 {
-	struct text t = { NULL };
+	struct text t = { 0 };
 
 	if (strcmp(request, "status") == 0)
 		status(&t, board, NULL);

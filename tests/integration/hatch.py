@@ -22,7 +22,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HATCHD = os.path.abspath(os.environ.get("HATCHD", os.path.join(TOP, "build", "hatchd")))
 BUILD = os.path.dirname(HATCHD)
-# What the daemon is run under, for example "valgrind -q --error-exitcode=99".
+# What the daemon is run under, for example "taskset 1".
 WRAP = shlex.split(os.environ.get("HATCH_WRAP", ""))
 IS_ROOT = os.geteuid() == 0
 # The account of talker and handlers: nobody if root runs the tests, else us.
@@ -261,6 +261,15 @@ def run(*args, env=None, timeout=DEADLINE, **kw):
                           env=full, timeout=timeout, **kw)
 
 
+def drop_root():
+    """preexec_fn: as an ordinary user would run it; nothing if not root."""
+    if IS_ROOT:
+        entry = pwd.getpwnam(USER)
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+
 def make_dir():
     """A new folder that other accounts may enter."""
     path = tempfile.mkdtemp(prefix="hatchd-test-")
@@ -327,7 +336,15 @@ class Daemon:
             self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                          env=full, cwd=cwd or self.tmp, preexec_fn=preexec_fn)
         if ready:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.proc.kill()
+                self.proc.wait()
+                self._left_behind()
+                self.notify.close()
+                shutil.rmtree(self.tmp, ignore_errors=True)
+                raise
 
     # Configuration
 

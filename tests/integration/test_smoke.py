@@ -76,11 +76,54 @@ def test_stop_leaves_nothing_behind(hatchd):
     # the fixture looks for processes
 
 
-def test_command_line_alone(hatchd):
+def test_command_line_alone_as_an_ordinary_user(hatchd):
     port = hatch.free_port()
-    user = ["-u", hatch.USER] if hatch.IS_ROOT else []
-    daemon = hatchd(args=["-l", "tcp:127.0.0.1:%d" % port, *user, "--", "cat"])
+    daemon = hatchd(args=["-l", "tcp:127.0.0.1:%d" % port, "--", "cat"],
+                    preexec_fn=hatch.drop_root)
     assert hatch.tcp_request(port, b"as it was") == b"as it was"
+    daemon.wait_log("end", svc="command", exit=0)
+
+
+def test_first_example_of_the_manual(hatchd):
+    port = hatch.free_port()
+    hatchd(args=["-l", "tcp:127.0.0.1:%d" % port, "--", "/bin/date"], preexec_fn=hatch.drop_root)
+    assert re.search(rb"\d\d:\d\d:\d\d", hatch.tcp_request(port))
+
+
+def test_second_example_of_the_manual(hatchd):
+    port = hatch.free_port()
+    hatchd(args=["-l", "udp:127.0.0.1:%d" % port, "--set", "session.once=yes", "--",
+                 "/usr/bin/tr", "a-z", "A-Z"], preexec_fn=hatch.drop_root)
+    assert hatch.udp_request(port, b"hello\n") == b"HELLO\n"
+
+
+def test_killed_talker_comes_back(hatchd):
+    daemon = hatchd(CONF)
+    daemon.kill_talker()
+    assert daemon.tcp("upper", b"on") == b"ON"
+    assert daemon.tcp("echo", b"and on") == b"and on"
+    assert daemon.log_lines("talker", signal="KILL")
+
+
+def test_reload_takes_over_and_keeps(hatchd):
+    daemon = hatchd(CONF)
+    with daemon.connect("upper") as s:
+        s.sendall(b"begun before")
+        daemon.reload(CONF + """
+service "new" {
+    listen = { "tcp:127.0.0.1:@new@" }
+    exec   = { "/bin/cat" }
+}
+""")
+        s.shutdown(1)
+        assert hatch.read_all(s) == b"BEGUN BEFORE"
+    assert daemon.tcp("new", b"new") == b"new"
+
+
+def test_reload_of_nonsense_changes_nothing(hatchd):
+    daemon = hatchd(CONF)
+    daemon.reload("service {", ok=False)
+    assert daemon.tcp("upper", b"as before") == b"AS BEFORE"
 
 
 @pytest.mark.parametrize("line", ['colour = "red"', 'listen = { "tcp:127.0.0.1:99999" }'])

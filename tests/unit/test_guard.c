@@ -66,6 +66,8 @@ assert_accepted(const char *text, const char *becomes)
 	if (g.rc)
 		fail_msg("%s: %s", text, g.told);
 	assert_string_equal(g.s->list[0].text, becomes);
+	assert_true(g.s->list[0].guarded);
+	g.s->list[0].guarded = false;
 	assert_int_equal(source_guard(&g.s->list[0], g.p), 0);
 	assert_string_equal(g.s->list[0].text, becomes);
 	fini(&g);

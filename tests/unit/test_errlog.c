@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Handlers' stderr: whose it is, lines, rates.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "talker_rig.h"
+
+#include "errlog.h"
+
+struct test {
+	struct rig *rig;
+	struct errlog *errlog;
+	int fd;				/* what handlers get */
+};
+
+static int
+setup(void **state)
+{
+	struct test *t = calloc(1, sizeof *t);
+	int sv[2], one = 1;
+
+	assert_non_null(t);
+	t->rig = rig_new();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv), 0);
+	assert_int_equal(setsockopt(sv[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof one), 0);
+	t->errlog = errlog_new(t->rig->ev, t->rig->link, t->rig->board, sv[0]);
+	assert_non_null(t->errlog);
+	t->fd = sv[1];
+	*state = t;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct test *t = *state;
+
+	errlog_free(t->errlog);
+	close(t->fd);
+	rig_free(t->rig);
+	free(t);
+	return 0;
+}
+
+/* Says that the process is the handler of the slot. */
+static void
+enter(struct test *t, uint32_t slot, pid_t pid)
+{
+	struct board_session *row = board_slot(t->rig->board, slot);
+
+	row->kind = BOARD_EXEC;
+	row->pid = pid;
+	row->generation = 100 + slot;
+}
+
+static void
+put(struct test *t, const char *text)
+{
+	assert_int_equal(write(t->fd, text, strlen(text)), strlen(text));
+	rig_run(t->rig, 1);
+}
+
+static struct msg_errline
+line(struct test *t, uint32_t slot, const char *text)
+{
+	struct msg_errline m = rig_message(t->rig, MSG_ERRLINE).errline;
+
+	assert_int_equal(m.slot, slot);
+	assert_int_equal(m.generation, slot == UINT32_MAX ? 0 : 100 + slot);
+	assert_int_equal(m.len, strlen(text));
+	assert_memory_equal(m.text, text, m.len);
+	return m;
+}
+
+static void
+test_lines(void **state)
+{
+	struct test *t = *state;
+
+	enter(t, 3, 1);
+	enter(t, 7, getpid());
+	put(t, "one\ntwo\r\n\n\nthree\n");
+	line(t, 7, "one");
+	line(t, 7, "two");
+	line(t, 7, "three");
+	put(t, "in par");
+	put(t, "ts\nand ");
+	line(t, 7, "in parts");
+	assert_false(rig_has(t->rig, MSG_ERRLINE));
+	line(t, 7, "and ");		/* after a while */
+	put(t, "\n");
+	assert_false(rig_has(t->rig, MSG_ERRLINE));
+}
+
+static void
+test_S20_bytes_are_passed_for_the_master_to_escape(void **state)
+{
+	struct test *t = *state;
+	static const char raw[] = "\033]0;x\007\0\xff\x80z\n";
+	struct msg_errline m;
+
+	enter(t, 0, getpid());
+	assert_int_equal(write(t->fd, raw, sizeof raw - 1), sizeof raw - 1);
+	m = rig_message(t->rig, MSG_ERRLINE).errline;
+	assert_int_equal(m.len, sizeof raw - 2);
+	assert_memory_equal(m.text, raw, m.len);
+}
+
+static void
+test_unknown_sender(void **state)
+{
+	struct test *t = *state;
+
+	put(t, "who");
+	line(t, UINT32_MAX, "who");
+}
+
+static void
+in_child(struct test *t, bool leader, const char *text)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (leader)
+			(void)setsid();
+		_exit(write(t->fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : 1);
+	}
+	/* not reaped before it was read, as the talker meets it mostly */
+	rig_run(t->rig, 50);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void
+test_child_of_a_handler(void **state)
+{
+	struct test *t = *state;
+
+	enter(t, 2, getsid(0));
+	in_child(t, false, "child\n");
+	line(t, 2, "child");
+	in_child(t, true, "stranger\n");
+	line(t, UINT32_MAX, "stranger");
+}
+
+/* The number of a process is used again: what is remembered ends with the
+ * session. */
+static void
+test_next_session_of_the_same_process(void **state)
+{
+	struct test *t = *state;
+
+	enter(t, 1, getpid());
+	put(t, "first\n");
+	line(t, 1, "first");
+	board_slot(t->rig->board, 1)->kind = BOARD_FREE;
+	board_slot(t->rig->board, 1)->generation++;
+	enter(t, 4, getpid());
+	put(t, "second\n");
+	line(t, 4, "second");
+}
+
+static void
+test_long_line(void **state)
+{
+	struct test *t = *state;
+	char text[1200], want[PROTO_ERRLINE + 1];
+
+	enter(t, 0, getpid());
+	memset(text, 'a', sizeof text);
+	text[sizeof text - 2] = '\n';
+	text[sizeof text - 1] = '\0';
+	put(t, text);
+	put(t, "next\n");
+	memset(want, 'a', sizeof want);
+	memcpy(want + PROTO_ERRLINE - 3, "...", 4);
+	line(t, 0, want);
+	line(t, 0, "next");
+	text[PROTO_ERRLINE] = '\n';	/* just fits */
+	text[PROTO_ERRLINE + 1] = '\0';
+	put(t, text);
+	want[PROTO_ERRLINE - 3] = want[PROTO_ERRLINE - 2] = want[PROTO_ERRLINE - 1] = 'a';
+	line(t, 0, want);
+}
+
+static void
+test_rate_and_suppressed(void **state)
+{
+	struct test *t = *state;
+	unsigned lines = 0, suppressed = 0;
+
+	enter(t, 0, getpid());
+	for (int i = 0; i < 50; i++)
+		put(t, "noise\nnoise\nnoise\nnoise\n");
+	for (int round = 0; round < 100 && lines + suppressed < 200; round++) {
+		struct msg_errline m = rig_message(t->rig, MSG_ERRLINE).errline;
+
+		lines += m.len > 0;
+		suppressed += m.suppressed;
+	}
+	assert_int_equal(lines + suppressed, 200);
+	assert_in_range(lines, 20, 40);
+}
+
+static void
+test_huge_write(void **state)
+{
+	struct test *t = *state;
+	size_t size = 100000;
+	char *text = malloc(size);
+	struct msg_errline m;
+
+	assert_non_null(text);
+	enter(t, 0, getpid());
+	memset(text, 'x', size);
+	assert_int_equal(write(t->fd, text, size), size);
+	m = rig_message(t->rig, MSG_ERRLINE).errline;
+	assert_int_equal(m.len, PROTO_ERRLINE);
+	put(t, "after\n");
+	m = rig_message(t->rig, MSG_ERRLINE).errline;
+	assert_int_equal(m.len, 5);
+	assert_int_equal(m.suppressed, 1);
+	free(text);
+}
+
+/* More sessions than places: nothing is lost but what the rate forbids. */
+static void
+test_many_sessions_with_partial_lines(void **state)
+{
+	struct test *t = *state;
+	unsigned got = 0;
+
+	for (uint32_t i = 0; i < 200; i++) {
+		char text[32];
+
+		board_slot(t->rig->board, i > 0 ? i - 1 : 0)->kind = BOARD_FREE;
+		enter(t, i, getpid());
+		board_slot(t->rig->board, i > 0 ? i - 1 : 0)->generation += i > 0;
+		snprintf(text, sizeof text, "partial %u", i);
+		put(t, text);
+	}
+	while (got < 200) {
+		(void)rig_message(t->rig, MSG_ERRLINE);
+		got++;
+	}
+}
+
+static void
+test_link_is_behind(void **state)
+{
+	struct test *t = *state;
+	union msg m = { .ended = { .slot = 1 } };
+	unsigned suppressed = 0;
+
+	enter(t, 0, getpid());
+	msg_link_pause(t->rig->master, true);
+	while (!msg_link_busy(t->rig->link))
+		assert_int_equal(msg_send(t->rig->link, &m, MSG_ENDED, -1), 0);
+	for (int i = 0; i < 30; i++)
+		put(t, "never\nblocks\n");
+	msg_link_pause(t->rig->master, false);
+	while (suppressed < 60)
+		suppressed += rig_message(t->rig, MSG_ERRLINE).errline.suppressed;
+	assert_int_equal(suppressed, 60);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_lines),
+		TEST(test_S20_bytes_are_passed_for_the_master_to_escape),
+		TEST(test_unknown_sender),
+		TEST(test_child_of_a_handler),
+		TEST(test_next_session_of_the_same_process),
+		TEST(test_long_line),
+		TEST(test_rate_and_suppressed),
+		TEST(test_huge_write),
+		TEST(test_many_sessions_with_partial_lines),
+		TEST(test_link_is_behind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

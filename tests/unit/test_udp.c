@@ -1,0 +1,787 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * Datagram services over real sockets on the loopback: asking, verdicts,
+ * answers, sessions.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "talker_rig.h"
+
+#include "fd.h"
+#include "udp.h"
+
+struct test {
+	struct rig *rig;
+	struct udp *udp;
+	int server;			/* the master's copy of the socket */
+	struct sockaddr_in at;
+};
+
+static int
+setup(void **state)
+{
+	struct test *t = calloc(1, sizeof *t);
+
+	assert_non_null(t);
+	t->rig = rig_new();
+	t->udp = udp_new(t->rig->ev, t->rig->link, t->rig->slots, &t->rig->scratch);
+	assert_non_null(t->udp);
+	t->server = -1;
+	*state = t;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct test *t = *state;
+
+	rig_end_slots(t->rig);
+	udp_free(t->udp);
+	fd_close(&t->server);
+	rig_free(t->rig);
+	free(t);
+	return 0;
+}
+
+static int
+bound(const char *ip, struct sockaddr_in *ret)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof *ret;
+	struct addr a;
+	struct sockaddr_storage ss;
+
+	assert_true(fd >= 0);
+	assert_int_equal(addr_parse(ip, &a), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, addr_to_sockaddr(&a, &ss)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)ret, &len), 0);
+	return fd;
+}
+
+/* Listener 3, on all addresses. */
+static void
+serve(struct test *t, struct msg_dgram m)
+{
+	int one = 1;
+
+	if (t->server < 0) {
+		t->server = bound("0.0.0.0", &t->at);
+		t->at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		assert_int_equal(setsockopt(t->server, IPPROTO_IP, IP_PKTINFO, &one,
+					    sizeof one), 0);
+	}
+	m.listener = 3;
+	m.family = AF_INET;
+	assert_int_equal(udp_dgram(t->udp, &m, fd_dup(t->server, 0)), 0);
+}
+
+static int
+client(struct test *t)
+{
+	struct sockaddr_in own;
+	int fd = bound("127.0.0.1", &own);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&t->at, sizeof t->at), 0);
+	return fd;
+}
+
+static struct msg_ask
+asked(struct test *t)
+{
+	return rig_message(t->rig, MSG_ASK).ask;
+}
+
+static void
+say(struct test *t, const struct msg_ask *a, enum reason reason, uint32_t keep_ms)
+{
+	struct msg_verdict v = { .handle = a->handle,
+				 .handle_generation = a->handle_generation,
+				 .reason = reason, .keep_ms = keep_ms };
+
+	assert_int_equal(udp_verdict(t->udp, &v), 0);
+}
+
+/* The handler's end of a session for the peer; slot as given. */
+static int
+begin(struct test *t, const struct msg_ask *a, uint32_t slot)
+{
+	struct msg_session s = { .handle = a->handle,
+				 .handle_generation = a->handle_generation,
+				 .slot = slot, .generation = 100 + slot };
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
+				    0, sv), 0);
+	assert_int_equal(udp_session(t->udp, &s, sv[0]), 0);
+	return sv[1];
+}
+
+static struct msg_ended
+ended(struct test *t, uint32_t slot)
+{
+	struct msg_ended m = rig_message(t->rig, MSG_ENDED).ended;
+
+	assert_int_equal(m.slot, slot);
+	assert_int_equal(m.generation, 100 + slot);
+	return m;
+}
+
+static void
+put(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
+}
+
+static void
+expect(struct test *t, int fd, const char *text)
+{
+	static char buf[65536];
+	size_t n = rig_read(t->rig, fd, buf, sizeof buf);
+
+	assert_int_equal(n, strlen(text));
+	assert_memory_equal(buf, text, n);
+}
+
+static void
+expect_nothing(struct test *t, int fd)
+{
+	char c;
+
+	rig_run(t->rig, 20);
+	assert_int_equal(recv(fd, &c, 1, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void
+test_internal_asks_once(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	struct msg_count c;
+	struct sockaddr_in own;
+	socklen_t len = sizeof own;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	put(fd, "one");
+	put(fd, "two");
+	a = asked(t);
+	assert_int_equal(a.listener, 3);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &len), 0);
+	assert_int_equal(a.peer.port, ntohs(own.sin_port));
+	assert_int_equal(a.local.port, ntohs(t->at.sin_port));
+	assert_memory_equal(a.local.ip, "\x7f\0\0\1", 4);
+	say(t, &a, REASON_NONE, 60000);
+	expect(t, fd, "one");
+	expect(t, fd, "two");
+	put(fd, "three");
+	expect(t, fd, "three");
+	assert_false(rig_has(t->rig, MSG_ASK));
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.listener, 3);
+	assert_int_equal(c.datagrams_in, 3);
+	assert_int_equal(c.datagrams_out, 3);
+	assert_int_equal(c.bytes_in, 11);
+	assert_int_equal(c.bytes_out, 11);
+	close(fd);
+}
+
+/* Each address of ours answers for itself, and is asked about by itself. */
+static void
+test_answer_comes_from_the_address_used(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	t->at.sin_addr.s_addr = htonl(0x7f000905);
+	fd = client(t);			/* connected: takes nothing from others */
+	put(fd, "x");
+	a = asked(t);
+	assert_memory_equal(a.local.ip, "\x7f\0\x09\x05", 4);
+	say(t, &a, REASON_NONE, 60000);
+	expect(t, fd, "x");
+	close(fd);
+}
+
+static void
+test_denied_are_dropped_and_counted(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	struct msg_count c;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	put(fd, "1");
+	put(fd, "2");
+	a = asked(t);
+	say(t, &a, REASON_ACCESS, 60000);
+	put(fd, "3");
+	expect_nothing(t, fd);
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.denied, 2);		/* the first the master counts */
+	assert_int_equal(c.reason, REASON_ACCESS);
+	assert_int_equal(c.datagrams_out, 0);
+	close(fd);
+}
+
+static void
+test_verdict_is_kept_as_long_as_said(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a, b;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	put(fd, "1");
+	a = asked(t);
+	say(t, &a, REASON_RATE, 50);
+	rig_run(t->rig, 60);
+	put(fd, "2");
+	b = asked(t);
+	assert_int_equal(b.handle, a.handle);
+	say(t, &a, REASON_NONE, 1000);		/* out of date: means nothing */
+	expect_nothing(t, fd);
+	say(t, &b, REASON_NONE, 1000);
+	expect(t, fd, "2");
+	close(fd);
+}
+
+static void
+test_S10_ports_that_could_answer(void **state)
+{
+	struct test *t = *state;
+	struct sockaddr_in low = { .sin_family = AF_INET };
+	struct msg_count c;
+	int fd;
+
+	low.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	for (int port = 1023; port > 900; port--) {
+		low.sin_port = htons((uint16_t)port);
+		if (bind(fd, (struct sockaddr *)&low, sizeof low) == 0)
+			break;
+		if (errno == EACCES) {
+			close(fd);
+			skip();		/* only root has such a port */
+		}
+	}
+	assert_int_equal(connect(fd, (struct sockaddr *)&t->at, sizeof t->at), 0);
+	put(fd, "storm");
+	expect_nothing(t, fd);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.loop, 1);
+	assert_int_equal(c.datagrams_in, 0);
+	close(fd);
+}
+
+static void
+test_S10_no_amplification(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	char buf[1024];
+	unsigned answers = 0;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_TIME });
+	fd = client(t);
+	put(fd, "123");
+	a = asked(t);
+	say(t, &a, REASON_NONE, 60000);
+	expect_nothing(t, fd);
+	put(fd, "1234");
+	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 4);
+	assert_int_equal(rig_message(t->rig, MSG_COUNT).count.loop, 1);
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_CHARGEN });
+	for (int i = 0; i < 100; i++)
+		put(fd, "");
+	a = asked(t);
+	say(t, &a, REASON_NONE, 60000);
+	for (int i = 0; i < 100; i++)
+		put(fd, "");
+	rig_run(t->rig, 50);
+	while (recv(fd, buf, sizeof buf, 0) > 0)
+		answers++;
+	assert_in_range(answers, 8, 11);
+	close(fd);
+}
+
+static void
+test_queue_while_asking_is_bounded(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	for (int i = 0; i < 20; i++)
+		put(fd, "x");
+	a = asked(t);
+	rig_run(t->rig, 20);
+	say(t, &a, REASON_NONE, 60000);
+	for (int i = 0; i < 8; i++)
+		expect(t, fd, "x");
+	expect_nothing(t, fd);
+	assert_int_equal(rig_message(t->rig, MSG_COUNT).count.queue, 12);
+	close(fd);
+}
+
+static void
+test_session(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	struct msg_ended m;
+	int fd, handler, other;
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	fd = client(t);
+	put(fd, "one");
+	put(fd, "two");
+	a = asked(t);
+	handler = begin(t, &a, 5);
+	expect(t, handler, "one");
+	expect(t, handler, "two");
+	put(handler, "answer");
+	expect(t, fd, "answer");
+	put(fd, "three");
+	expect(t, handler, "three");
+	other = client(t);		/* another peer, another question */
+	put(other, "x");
+	assert_int_not_equal(asked(t).peer.port, a.peer.port);
+	close(handler);
+	m = ended(t, 5);
+	assert_int_equal(m.error, 0);
+	assert_int_equal(m.datagrams_in, 3);
+	assert_int_equal(m.datagrams_out, 1);
+	assert_int_equal(m.bytes_in, 11);
+	assert_int_equal(m.bytes_out, 6);
+	put(fd, "four");		/* begins anew */
+	a = asked(t);
+	close(fd);
+	close(other);
+}
+
+static void
+test_session_empty_datagrams(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	int fd, handler;
+	char c;
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	fd = client(t);
+	put(fd, "");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	put(fd, "x");
+	expect(t, handler, "x");	/* no end of file before it */
+	put(handler, "");		/* nor from the handler */
+	put(handler, "y");
+	rig_readable(t->rig, fd);
+	assert_int_equal(recv(fd, &c, 1, 0), 0);
+	expect(t, fd, "y");
+	put(handler, "");
+	put(handler, "z");
+	close(handler);
+	rig_readable(t->rig, fd);
+	assert_int_equal(recv(fd, &c, 1, 0), 0);
+	expect(t, fd, "z");
+	assert_int_equal(ended(t, 1).dropped, 1);
+	close(fd);
+}
+
+static void
+test_session_once(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	struct msg_ended m;
+	int fd, handler;
+	char c;
+
+	serve(t, (struct msg_dgram){ .once = 1, .max = 10 });
+	fd = client(t);
+	put(fd, "in");
+	put(fd, "more");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	expect(t, handler, "in");
+	assert_int_equal(recv(handler, &c, 1, 0), 0);
+	put(handler, "out");
+	expect(t, fd, "out");
+	put(fd, "late");
+	expect_nothing(t, fd);
+	close(handler);
+	m = ended(t, 1);
+	assert_int_equal(m.dropped, 2);
+	assert_int_equal(m.datagrams_in, 3);
+	/* an empty one is an end of file at once */
+	put(fd, "");
+	a = asked(t);
+	handler = begin(t, &a, 2);
+	assert_int_equal(recv(handler, &c, 1, 0), 0);
+	put(handler, "empty");
+	expect(t, fd, "empty");
+	close(handler);
+	(void)ended(t, 2);
+	close(fd);
+}
+
+static void
+test_session_idle(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	int fd, handler;
+	int64_t begin_ms;
+	char c;
+
+	serve(t, (struct msg_dgram){ .idle_ms = 200, .max = 10 });
+	fd = client(t);
+	put(fd, "x");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	begin_ms = ev_now_ms(t->rig->ev);
+	expect(t, handler, "x");
+	rig_run(t->rig, 150);
+	put(handler, "still here");
+	expect(t, fd, "still here");
+	assert_int_equal(ended(t, 1).error, ETIMEDOUT);
+	assert_in_range(ev_now_ms(t->rig->ev) - begin_ms, 340, 900);
+	assert_int_equal(recv(handler, &c, 1, 0), 0);
+	close(handler);
+	close(fd);
+}
+
+/* A handler that doesn't read loses datagrams, and holds up nobody. */
+static void
+test_session_handler_is_slow(void **state)
+{
+	struct test *t = *state;
+	static char big[30000];
+	struct msg_ask a;
+	struct msg_ended m;
+	int fd, handler;
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	fd = client(t);
+	put(fd, "x");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(send(fd, big, sizeof big, 0), sizeof big);
+		rig_run(t->rig, 1);
+	}
+	close(handler);
+	m = ended(t, 1);
+	assert_int_equal(m.datagrams_in, 101);
+	assert_in_range(m.dropped, 80, 100);
+	close(fd);
+}
+
+static void
+test_session_max(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	struct msg_count c;
+	int fd, other, handler;
+
+	serve(t, (struct msg_dgram){ .max = 1 });
+	fd = client(t);
+	other = client(t);
+	put(fd, "x");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	put(other, "x");
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.denied, 1);
+	assert_int_equal(c.reason, REASON_SESSION_MAX);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	close(handler);
+	(void)ended(t, 1);
+	put(other, "y");
+	(void)asked(t);
+	close(fd);
+	close(other);
+}
+
+/* Every slot that is given is told about, also when it is too late or there
+ * was no descriptor left. */
+static void
+test_session_that_cannot_be(void **state)
+{
+	struct test *t = *state;
+	struct msg_session s = { .handle = 12345, .handle_generation = 1, .slot = 4,
+				 .generation = 104 };
+	struct msg_ask a;
+	int fd, sv[2];
+	char c;
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv), 0);
+	assert_int_equal(udp_session(t->udp, &s, sv[0]), 0);
+	assert_int_equal(ended(t, 4).error, ECANCELED);
+	assert_int_equal(recv(sv[1], &c, 1, 0), 0);	/* it was closed */
+	close(sv[1]);
+
+	fd = client(t);
+	put(fd, "x");
+	a = asked(t);
+	s.handle = a.handle;
+	s.handle_generation = a.handle_generation;
+	assert_int_equal(udp_session(t->udp, &s, -1), 0);
+	assert_int_equal(ended(t, 4).error, EMFILE);
+	put(fd, "y");			/* begins anew */
+	a = asked(t);
+	close(begin(t, &a, 4));
+	(void)ended(t, 4);
+	close(fd);
+}
+
+static void
+test_session_closed_by_master(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	int fd, handler;
+	char c;
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	fd = client(t);
+	put(fd, "x");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	slots_close(t->rig->slots, 1, 101);
+	assert_int_equal(ended(t, 1).error, ECANCELED);
+	expect(t, handler, "x");
+	assert_int_equal(recv(handler, &c, 1, 0), 0);
+	close(handler);
+	close(fd);
+}
+
+/* Dropped: sessions go on, nobody new is served; handed over again: as ever,
+ * with the sessions that are still there. */
+static void
+test_drop_and_again(void **state)
+{
+	struct test *t = *state;
+	struct msg_dgram_drop drop = { .listener = 3 };
+	struct msg_ask a;
+	int fd, other, handler;
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	fd = client(t);
+	other = client(t);
+	put(fd, "x");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	udp_dgram_drop(t->udp, &drop);
+	udp_dgram_drop(t->udp, &drop);		/* it is gone: nothing to do */
+	expect(t, handler, "x");
+	put(other, "nobody");
+	put(fd, "y");
+	expect(t, handler, "y");
+	put(handler, "z");
+	expect(t, fd, "z");
+	assert_false(rig_has(t->rig, MSG_ASK));
+	serve(t, (struct msg_dgram){ .max = 10 });
+	put(other, "new");
+	(void)asked(t);
+	put(fd, "more");
+	expect(t, handler, "more");
+	close(handler);
+	(void)ended(t, 1);
+	close(fd);
+	close(other);
+}
+
+/* The last session of a socket that was dropped takes it along. */
+static void
+test_dropped_socket_is_closed(void **state)
+{
+	struct test *t = *state;
+	struct msg_dgram_drop drop = { .listener = 3 };
+	struct msg_ask a;
+	int fd, handler, again;
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	fd = client(t);
+	put(fd, "x");
+	a = asked(t);
+	udp_dgram_drop(t->udp, &drop);
+	handler = begin(t, &a, 1);		/* the master had said so already */
+	expect(t, handler, "x");
+	fd_close(&t->server);
+	again = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(bind(again, (struct sockaddr *)&t->at, sizeof t->at), -1);
+	close(handler);
+	(void)ended(t, 1);
+	assert_int_equal(bind(again, (struct sockaddr *)&t->at, sizeof t->at), 0);
+	close(again);
+	close(fd);
+}
+
+static void
+test_link_is_behind(void **state)
+{
+	struct test *t = *state;
+	struct rig *r = t->rig;
+	union msg m = { .ended = { .slot = 1 } };
+	struct msg_ask a;
+	int fd, other;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	other = client(t);
+	put(fd, "x");
+	a = asked(t);
+	say(t, &a, REASON_NONE, 60000);
+	expect(t, fd, "x");
+	msg_link_pause(r->master, true);
+	while (!msg_link_busy(r->link))
+		assert_int_equal(msg_send(r->link, &m, MSG_ENDED, -1), 0);
+	put(other, "lost");
+	put(fd, "known");		/* goes on */
+	expect(t, fd, "known");
+	msg_link_pause(r->master, false);
+	assert_int_equal(rig_message(r, MSG_COUNT).count.queue, 1);
+	assert_false(rig_has(r, MSG_ASK));
+	put(other, "again");
+	(void)asked(t);
+	close(fd);
+	close(other);
+}
+
+static void
+test_ipv6(void **state)
+{
+	struct test *t = *state;
+	struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct msg_dgram m = { .listener = 9, .family = AF_INET6, .internal = INTERNAL_ECHO };
+	socklen_t len = sizeof at;
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0), one = 1, peer;
+	struct msg_ask a;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0)
+		skip();
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one), 0);
+	assert_int_equal(udp_dgram(t->udp, &m, fd), 0);
+	peer = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(peer, (struct sockaddr *)&at, sizeof at), 0);
+	put(peer, "six");
+	a = asked(t);
+	assert_int_equal(a.local.family, AF_INET6);
+	assert_int_equal(a.local.ip[15], 1);
+	say(t, &a, REASON_NONE, 1000);
+	expect(t, peer, "six");
+	close(peer);
+}
+
+static void
+test_unix_datagrams(void **state)
+{
+	struct test *t = *state;
+	struct msg_dgram m = { .listener = 1, .family = AF_UNIX, .internal = INTERNAL_ECHO };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	const socklen_t autobind = sizeof at.sun_family;
+	socklen_t len = sizeof at;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	int named = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	int nameless = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	struct msg_count c;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, autobind), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(connect(named, (struct sockaddr *)&at, len), 0);
+	assert_int_equal(connect(nameless, (struct sockaddr *)&at, len), 0);
+	at.sun_family = AF_UNIX;
+	assert_int_equal(bind(named, (struct sockaddr *)&at, autobind), 0);
+	assert_int_equal(udp_dgram(t->udp, &m, fd), 0);
+	put(nameless, "no");
+	put(named, "yes");
+	expect(t, named, "yes");
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.datagrams_in, 2);
+	assert_int_equal(c.datagrams_out, 1);
+	close(named);
+	close(nameless);
+}
+
+static void
+test_bad_messages(void **state)
+{
+	struct test *t = *state;
+	struct msg_dgram m = { .listener = 1, .family = AF_INET, .internal = INTERNAL_ECHO };
+	struct msg_verdict v = { .reason = REASON_MAX };
+	int tcp = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(udp_dgram(t->udp, &m, tcp), -1);	/* closed it */
+	m.listener = UINT32_MAX;
+	assert_int_equal(udp_dgram(t->udp, &m, socket(AF_INET, SOCK_DGRAM, 0)), -1);
+	m.listener = 1;
+	m.internal = INTERNAL_MAX;
+	assert_int_equal(udp_dgram(t->udp, &m, socket(AF_INET, SOCK_DGRAM, 0)), -1);
+	m.internal = INTERNAL_NONE;
+	m.family = AF_UNIX;
+	assert_int_equal(udp_dgram(t->udp, &m, socket(AF_UNIX, SOCK_DGRAM, 0)), -1);
+	assert_int_equal(udp_verdict(t->udp, &v), -1);
+	v.reason = REASON_NONE;
+	assert_int_equal(udp_verdict(t->udp, &v), 0);		/* nobody asked */
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_internal_asks_once),
+		TEST(test_answer_comes_from_the_address_used),
+		TEST(test_denied_are_dropped_and_counted),
+		TEST(test_verdict_is_kept_as_long_as_said),
+		TEST(test_S10_ports_that_could_answer),
+		TEST(test_S10_no_amplification),
+		TEST(test_queue_while_asking_is_bounded),
+		TEST(test_session),
+		TEST(test_session_empty_datagrams),
+		TEST(test_session_once),
+		TEST(test_session_idle),
+		TEST(test_session_handler_is_slow),
+		TEST(test_session_max),
+		TEST(test_session_that_cannot_be),
+		TEST(test_session_closed_by_master),
+		TEST(test_drop_and_again),
+		TEST(test_dropped_socket_is_closed),
+		TEST(test_link_is_behind),
+		TEST(test_ipv6),
+		TEST(test_unix_datagrams),
+		TEST(test_bad_messages),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
