@@ -33,6 +33,11 @@
 #define MAGIC 0x44484348u	/* "HCHD" */
 #define READ_TRIES 8
 
+struct recent {
+	_Atomic uint32_t version;	/* odd: being written */
+	struct board_recent r;
+};
+
 struct layout {
 	uint32_t magic, version, size;
 	pid_t master_pid;
@@ -43,6 +48,8 @@ struct layout {
 	_Alignas(4096) uint8_t counting[BOARD_SERVICES];	/* its counters may be != 0 */
 	_Alignas(4096) struct board_counters counters[BOARD_SERVICES];
 	_Alignas(4096) struct board_session session[BOARD_SESSIONS];
+	_Atomic uint32_t remembered;	/* how many ever; the last ones are there */
+	struct recent recent[BOARD_RECENT];
 };
 
 /* Both sides and, across an upgrade, two versions look at the same bytes. */
@@ -271,7 +278,50 @@ board_peek(const struct board *b, uint32_t slot)
 	return slot < board_sessions(b) ? &b->p->session[slot] : NULL;
 }
 
+bool
+board_recent(const struct board *b, pid_t pid, uint32_t slot, uint32_t generation,
+	     struct board_recent *ret)
+{
+	uint32_t end = atomic_load_explicit(&b->p->remembered, memory_order_acquire);
+
+	for (uint32_t i = 1; i <= BOARD_RECENT && i <= end; i++) {
+		const struct recent *x = &b->p->recent[(end - i) % BOARD_RECENT];
+		uint32_t before = atomic_load_explicit(&x->version, memory_order_acquire);
+		struct board_recent copy = x->r;
+
+		atomic_thread_fence(memory_order_acquire);
+		if (before % 2 != 0 ||
+		    before != atomic_load_explicit(&x->version, memory_order_relaxed))
+			continue;
+		if ((pid != 0 && copy.pid != pid) || (slot != UINT32_MAX &&
+		    (copy.slot != slot || copy.generation != generation)))
+			continue;
+		*ret = copy;
+		return true;
+	}
+	return false;
+}
+
 /* Writers */
+
+void
+board_remember(struct board *b, uint32_t slot)
+{
+	const struct board_session *row = board_slot(b, slot);
+	uint32_t n = atomic_load_explicit(&b->p->remembered, memory_order_relaxed);
+	struct recent *x = &b->p->recent[n % BOARD_RECENT];
+	uint32_t version = atomic_load_explicit(&x->version, memory_order_relaxed);
+
+	atomic_store_explicit(&x->version, version + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	x->r = (struct board_recent){
+		.pid = row->pid, .slot = slot, .service = row->service, .conn = row->conn,
+		.generation = atomic_load_explicit(&row->generation, memory_order_relaxed),
+		.peer = row->peer,
+	};
+	atomic_store_explicit(&x->version, version + 2, memory_order_release);
+	atomic_store_explicit(&b->p->remembered, n + 1, memory_order_release);
+}
 
 static void
 raise_mark(_Atomic uint32_t *mark, uint32_t i)

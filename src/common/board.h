@@ -26,6 +26,7 @@
 #define BOARD_VERSION 1
 #define BOARD_SERVICES 32768	/* services at most */
 #define BOARD_SESSIONS 65536	/* sessions at most, of all services */
+#define BOARD_RECENT 512	/* sessions remembered after their end */
 #define BOARD_NAME 48		/* service name with NUL */
 
 enum board_kind {		/* what serves a session */
@@ -69,6 +70,15 @@ struct board_service {		/* the copy that board_service() gives */
 	struct board_counters counters;
 };
 
+/* A session with a process that has ended a moment ago: what its handler wrote
+ * to stderr last may still be under way. */
+struct board_recent {
+	pid_t pid;
+	uint32_t slot, generation, service;
+	uint64_t conn;
+	struct addr peer;
+};
+
 struct board;			/* this process's mapping */
 
 /* Master: make an empty board; NULL and errno.  The descriptor is CLOEXEC and
@@ -103,11 +113,18 @@ const struct board_session *board_peek(const struct board *b, uint32_t slot);
 /* The name of a row, "" if it is not in use; borrowed from the board. */
 const char *board_name(const struct board *b, uint32_t i);
 
+/* The newest of those that have ended and match: pid (0: any), or slot and
+ * generation (slot UINT32_MAX: any). */
+bool board_recent(const struct board *b, pid_t pid, uint32_t slot, uint32_t generation,
+		  struct board_recent *ret);
+
 /* Writers, master only.  An index out of range is a bug (assert). */
 void board_service_set(struct board *b, uint32_t i, const char *name);
 void board_service_clear(struct board *b, uint32_t i);
 uint32_t *board_running(struct board *b, uint32_t i);
 struct board_counters *board_counters(struct board *b, uint32_t i);	/* to count in */
 struct board_session *board_slot(struct board *b, uint32_t slot);
+/* Before a slot is given back. */
+void board_remember(struct board *b, uint32_t slot);
 
 #endif

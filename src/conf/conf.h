@@ -95,22 +95,21 @@ struct conf_account {
 	const gid_t *groups;	/* the list for setgroups(2) */
 };
 
+/* Numbers stand in pairs, so that nothing is lost between the pointers: there
+ * may be ten thousand of these. */
 struct conf_service {
 	const char *name;
 	const char *file;	/* where the section is */
 	int line;		/* of its title */
 	int user_line, exec_line;	/* of the setting, or line */
-	bool enabled;
 	int n_listen;
 	const struct conf_listen *listen;
 	const char *const *exec;	/* program and arguments, NULL-terminated; or NULL */
 	const char *argv0;	/* NULL: the program's path */
 	enum internal internal;	/* INTERNAL_NONE: exec is set */
-	bool wait;
 	enum conf_pass pass;
 	const char *user, *group;	/* as written; NULL: not given */
-	bool groups;
-	const struct conf_account *account;	/* NULL for an internal service */
+	const struct conf_account *account;	/* NULL: internal, or not enabled */
 	const char *directory;	/* never NULL: "/" */
 	const char *chroot;	/* NULL: none */
 	mode_t umask;
@@ -119,13 +118,14 @@ struct conf_service {
 	const char *const *pass_environment;	/* names; or NULL */
 	enum conf_stderr stderr_to;
 	unsigned log_events;	/* CONF_LOG_... */
-	enum conf_on_reload on_reload;
 	const struct conf_limits *limits;
 	const struct conf_timeouts *timeouts;
 	const struct conf_socket *socket;
 	const struct conf_session *session;
-	int n_rlimits;
 	const struct conf_rlimit *rlimits;	/* by resource, each once */
+	int n_rlimits;
+	enum conf_on_reload on_reload;
+	bool enabled, wait, groups;
 };
 
 struct conf {

@@ -10,6 +10,7 @@
 #include "env.h"
 
 #include <arpa/inet.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -19,7 +20,7 @@ static const char *vars[PLAN_ENV + CONNECTION_VARS + 1];
 static char text[2048];		/* the connection's variables: see the lengths below */
 
 struct env {
-	unsigned own;		/* PLAN_ENV_... that the service sets itself */
+	unsigned own;		/* bits: enum plan_var that the service sets itself */
 	int n;
 	char *at;
 };
@@ -46,14 +47,16 @@ put_number(struct env *e, uint64_t n)
 		*e->at++ = digits[--k];
 }
 
-/* "PREFIXNAME=" */
-static void
-begin(struct env *e, const char *prefix, const char *name)
+/* "NAME=", unless the service sets it itself: false */
+static bool
+begin(struct env *e, enum plan_var v)
 {
+	if (e->own >> v & 1)
+		return false;
 	vars[e->n++] = e->at;
-	put(e, prefix);
-	put(e, name);
+	put(e, plan_var_name(v));
 	*e->at++ = '=';
+	return true;
 }
 
 static void
@@ -63,79 +66,76 @@ end(struct env *e)
 }
 
 static void
-add(struct env *e, const char *prefix, const char *name, const char *value)
+add(struct env *e, enum plan_var v, const char *value)
 {
-	begin(e, prefix, name);
+	if (!begin(e, v))
+		return;
 	put(e, value);
 	end(e);
 }
 
 static void
-add_number(struct env *e, const char *prefix, const char *name, uint64_t value)
+add_number(struct env *e, enum plan_var v, uint64_t value)
 {
-	begin(e, prefix, name);
+	if (!begin(e, v))
+		return;
 	put_number(e, value);
 	end(e);
 }
 
-/* TCPLOCALIP and TCPLOCALPORT, UDPREMOTEIP and UDPREMOTEPORT */
 static void
-add_address(struct env *e, const char *prefix, const char *ip, const char *port,
-	    const struct addr *a)
+add_ip(struct env *e, enum plan_var v, const struct addr *a)
 {
-	begin(e, prefix, ip);
+	if (!begin(e, v))
+		return;
 	e->at += addr_format_ip(a, e->at, ADDR_STRLEN);
 	end(e);
-	add_number(e, prefix, port, a->port);
 }
 
 static void
 add_inet(struct env *e, const struct env_connection *c)
 {
-	const char *proto = c->type == SOCK_DGRAM ? "UDP" : "TCP";
+	bool udp = c->type == SOCK_DGRAM;
+	int from = udp ? PLAN_UDPLOCALIP - PLAN_TCPLOCALIP : 0;
 
-	if (!(e->own & PLAN_ENV_PROTO))
-		add(e, "", "PROTO", proto);
-	if (c->local && c->local->family != 0 && !(e->own & PLAN_ENV_LOCAL))
-		add_address(e, proto, "LOCALIP", "LOCALPORT", c->local);
+	add(e, PLAN_PROTO, udp ? "UDP" : "TCP");
+	if (c->local && c->local->family != 0) {
+		add_ip(e, PLAN_TCPLOCALIP + from, c->local);
+		add_number(e, PLAN_TCPLOCALPORT + from, c->local->port);
+	}
 	if (!c->peer || c->peer->family == 0)
 		return;
-	if (!(e->own & PLAN_ENV_REMOTE))
-		add_address(e, proto, "REMOTEIP", "REMOTEPORT", c->peer);
-	if (e->own & PLAN_ENV_REMOTE_HOST)
-		return;
-	begin(e, "", "REMOTE_HOST");
-	e->at += addr_format_ip(c->peer, e->at, ADDR_STRLEN);
-	end(e);
-	begin(e, "", "REMOTE_ADDR");
-	e->at += addr_format_ip(c->peer, e->at, ADDR_STRLEN);
-	end(e);
-	add_number(e, "", "REMOTE_PORT", c->peer->port);
+	add_ip(e, PLAN_TCPREMOTEIP + from, c->peer);
+	add_number(e, PLAN_TCPREMOTEPORT + from, c->peer->port);
+	add_ip(e, PLAN_REMOTE_HOST, c->peer);
+	add_ip(e, PLAN_REMOTE_ADDR, c->peer);
+	add_number(e, PLAN_REMOTE_PORT, c->peer->port);
 }
 
 static void
 add_unix(struct env *e, const struct env_connection *c)
 {
-	if (!(e->own & PLAN_ENV_PROTO))
-		add(e, "", "PROTO", "UNIX");
-	if (!c->peer || c->peer->family != AF_UNIX || (e->own & PLAN_ENV_CRED))
+	add(e, PLAN_PROTO, "UNIX");
+	if (!c->peer || c->peer->family != AF_UNIX)
 		return;
-	add_number(e, "", "REMOTE_UID", c->peer->cred.uid);
-	add_number(e, "", "REMOTE_GID", c->peer->cred.gid);
-	add_number(e, "", "REMOTE_PID", c->peer->cred.pid);
+	add_number(e, PLAN_REMOTE_UID, c->peer->cred.uid);
+	add_number(e, PLAN_REMOTE_GID, c->peer->cred.gid);
+	add_number(e, PLAN_REMOTE_PID, c->peer->cred.pid);
 }
 
 /* LISTEN_FDNAMES has the service's name for each descriptor, as systemd does */
 static char *
 add_listen(struct env *e, const struct env_connection *c)
 {
-	char *pid;
+	char *pid = NULL;
 
-	add_number(e, "", "LISTEN_FDS", (uint64_t)c->listen_fds);
-	begin(e, "", "LISTEN_PID");
-	pid = e->at;
-	e->at += 11;		/* ten digits and NUL, written by the child */
-	begin(e, "", "LISTEN_FDNAMES");
+	add_number(e, PLAN_LISTEN_FDS, (uint64_t)c->listen_fds);
+	if (begin(e, PLAN_LISTEN_PID)) {
+		pid = e->at;
+		e->at += 11;	/* ten digits and NUL, written by the child */
+	}
+	if (!begin(e, PLAN_LISTEN_FDNAMES))
+		return pid;
 	for (int i = 0; i < c->listen_fds && e->at < text + sizeof(text) - 128; i++) {
 		if (i > 0)
 			*e->at++ = ':';
@@ -158,11 +158,9 @@ env_build(const struct env_connection *c, char **ret_pid)
 		add_unix(&e, c);
 	else
 		add_inet(&e, c);
-	if (!(e.own & PLAN_ENV_SERVICE))
-		add(&e, "", "HATCHD_SERVICE", c->plan->conf->name);
-	if (!(e.own & PLAN_ENV_CONNECTION))
-		add_number(&e, "", "HATCHD_CONNECTION", c->conn);
-	if (c->listen_fds > 0 && !(e.own & PLAN_ENV_LISTEN))
+	add(&e, PLAN_HATCHD_SERVICE, c->plan->conf->name);
+	add_number(&e, PLAN_HATCHD_CONNECTION, c->conn);
+	if (c->listen_fds > 0)
 		*ret_pid = add_listen(&e, c);
 	vars[e.n] = NULL;
 	return vars;

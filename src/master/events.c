@@ -197,6 +197,23 @@ events_unread(struct master *m, struct service *s, const struct addr *peer)
 	log_end(&l);
 }
 
+/* A line may come after the end of its session. */
+static bool
+add_late(struct master *m, struct log_line *l, const struct msg_errline *line)
+{
+	struct board_recent r;
+
+	if (line->slot == UINT32_MAX ||
+	    !board_recent(m->board, 0, line->slot, line->generation, &r))
+		return false;
+	log_str(l, "svc", board_name(m->board, r.service));
+	log_num(l, "conn", (int64_t)r.conn);
+	log_num(l, "pid", r.pid);
+	if (r.peer.family != 0)
+		log_peer(l, "peer", &r.peer);
+	return true;
+}
+
 /* The talker has limited the rate already, per session. */
 void
 events_stderr(struct master *m, const struct session *x, const struct msg_errline *line)
@@ -210,6 +227,8 @@ events_stderr(struct master *m, const struct session *x, const struct msg_errlin
 	if (x) {
 		log_str(&l, "svc", service_name(x->service));
 		add_row(&l, session_row(m->sessions, x));
+	} else if (!add_late(m, &l, line)) {
+		log_str(&l, "svc", "?");
 	}
 	log_mem(&l, "text", line->text, len);
 	add_suppressed(&l, line->suppressed);

@@ -80,7 +80,12 @@ tell(struct master *m, union msg *msg, enum msg_type type, int fd)
 	if (!link)
 		return -1;
 	if (msg_send(link, msg, type, fd) == -1) {
-		log_warn("can't send %s to the talker", proto_name(type));
+		int error = errno;
+		uint32_t suppressed;
+
+		if (log_rate(&m->link_errors, ev_now_ms(m->ev), 5, 10000, &suppressed))
+			log_warnx("can't send %s to the talker: %s (suppressed=%u)",
+				  proto_name(type), strerror(error), suppressed);
 		return -1;
 	}
 	if (msg_link_busy(link))

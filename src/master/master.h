@@ -48,7 +48,7 @@ struct master {
 	int errlog_read_fd;	/* the talker's end */
 	int control_fd;		/* -1: none */
 	struct ev_timer admit, retry, rebind, watchdog;
-	struct log_rate accept_errors, clone_errors;
+	struct log_rate accept_errors, clone_errors, link_errors;
 	uint64_t next_conn;
 	int64_t paused_until;	/* out of descriptors: no accept before */
 	uint32_t to_start;	/* sessions that wait for a process, see deliver_retry */

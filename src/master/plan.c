@@ -26,23 +26,27 @@ struct plans {
 	struct plan list[];
 };
 
-static const struct {
-	const char *name;
-	unsigned own;
-} connection_vars[] = {
-	{ "PROTO", PLAN_ENV_PROTO },
-	{ "TCPLOCALIP", PLAN_ENV_LOCAL }, { "TCPLOCALPORT", PLAN_ENV_LOCAL },
-	{ "UDPLOCALIP", PLAN_ENV_LOCAL }, { "UDPLOCALPORT", PLAN_ENV_LOCAL },
-	{ "TCPREMOTEIP", PLAN_ENV_REMOTE }, { "TCPREMOTEPORT", PLAN_ENV_REMOTE },
-	{ "UDPREMOTEIP", PLAN_ENV_REMOTE }, { "UDPREMOTEPORT", PLAN_ENV_REMOTE },
-	{ "REMOTE_HOST", PLAN_ENV_REMOTE_HOST }, { "REMOTE_ADDR", PLAN_ENV_REMOTE_HOST },
-	{ "REMOTE_PORT", PLAN_ENV_REMOTE_HOST },
-	{ "REMOTE_UID", PLAN_ENV_CRED }, { "REMOTE_GID", PLAN_ENV_CRED },
-	{ "REMOTE_PID", PLAN_ENV_CRED },
-	{ "HATCHD_SERVICE", PLAN_ENV_SERVICE }, { "HATCHD_CONNECTION", PLAN_ENV_CONNECTION },
-	{ "LISTEN_FDS", PLAN_ENV_LISTEN }, { "LISTEN_PID", PLAN_ENV_LISTEN },
-	{ "LISTEN_FDNAMES", PLAN_ENV_LISTEN },
+static const char *const var_names[PLAN_VARS] = {
+	[PLAN_PROTO] = "PROTO",
+	[PLAN_TCPLOCALIP] = "TCPLOCALIP", [PLAN_TCPLOCALPORT] = "TCPLOCALPORT",
+	[PLAN_TCPREMOTEIP] = "TCPREMOTEIP", [PLAN_TCPREMOTEPORT] = "TCPREMOTEPORT",
+	[PLAN_UDPLOCALIP] = "UDPLOCALIP", [PLAN_UDPLOCALPORT] = "UDPLOCALPORT",
+	[PLAN_UDPREMOTEIP] = "UDPREMOTEIP", [PLAN_UDPREMOTEPORT] = "UDPREMOTEPORT",
+	[PLAN_REMOTE_HOST] = "REMOTE_HOST", [PLAN_REMOTE_ADDR] = "REMOTE_ADDR",
+	[PLAN_REMOTE_PORT] = "REMOTE_PORT",
+	[PLAN_REMOTE_UID] = "REMOTE_UID", [PLAN_REMOTE_GID] = "REMOTE_GID",
+	[PLAN_REMOTE_PID] = "REMOTE_PID",
+	[PLAN_HATCHD_SERVICE] = "HATCHD_SERVICE",
+	[PLAN_HATCHD_CONNECTION] = "HATCHD_CONNECTION",
+	[PLAN_LISTEN_FDS] = "LISTEN_FDS", [PLAN_LISTEN_PID] = "LISTEN_PID",
+	[PLAN_LISTEN_FDNAMES] = "LISTEN_FDNAMES",
 };
+
+const char *
+plan_var_name(enum plan_var v)
+{
+	return var_names[v];
+}
 
 struct builder {
 	struct arena *arena;
@@ -65,9 +69,9 @@ set(struct builder *b, const char *var)
 {
 	if (!var)
 		return -1;
-	for (size_t i = 0; i < sizeof(connection_vars) / sizeof(*connection_vars); i++)
-		if (same_name(connection_vars[i].name, var))
-			b->own |= connection_vars[i].own;
+	for (int i = 0; i < PLAN_VARS; i++)
+		if (same_name(var_names[i], var))
+			b->own |= 1U << i;
 	for (int i = 0; i < b->n; i++)
 		if (same_name(b->vars[i], var)) {
 			b->vars[i] = var;

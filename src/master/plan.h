@@ -13,17 +13,22 @@
 
 #define PLAN_ENV 2100		/* variables of a handler at most: both lists, and our own */
 
-/* Variables that belong to a connection and that the service's own
- * environment has set instead. */
-enum {
-	PLAN_ENV_PROTO = 1, PLAN_ENV_LOCAL = 2, PLAN_ENV_REMOTE = 4,
-	PLAN_ENV_REMOTE_HOST = 8, PLAN_ENV_CRED = 16, PLAN_ENV_SERVICE = 32,
-	PLAN_ENV_CONNECTION = 64, PLAN_ENV_LISTEN = 128
+/* Variables of a connection.  Those that the service sets itself are left out,
+ * each for itself; TCP and UDP are in the same order. */
+enum plan_var {
+	PLAN_PROTO,
+	PLAN_TCPLOCALIP, PLAN_TCPLOCALPORT, PLAN_TCPREMOTEIP, PLAN_TCPREMOTEPORT,
+	PLAN_UDPLOCALIP, PLAN_UDPLOCALPORT, PLAN_UDPREMOTEIP, PLAN_UDPREMOTEPORT,
+	PLAN_REMOTE_HOST, PLAN_REMOTE_ADDR, PLAN_REMOTE_PORT,
+	PLAN_REMOTE_UID, PLAN_REMOTE_GID, PLAN_REMOTE_PID,
+	PLAN_HATCHD_SERVICE, PLAN_HATCHD_CONNECTION,
+	PLAN_LISTEN_FDS, PLAN_LISTEN_PID, PLAN_LISTEN_FDNAMES,
+	PLAN_VARS
 };
 
 struct plan_env {		/* shared by services that agree in it */
 	int n;
-	unsigned own;		/* PLAN_ENV_... set by the service */
+	unsigned own;		/* bits: enum plan_var that the service sets itself */
 	const char *vars[];	/* NAME=value, n of them */
 };
 
@@ -32,6 +37,8 @@ struct plan {
 	const char *const *argv;
 	const struct plan_env *env;
 };
+
+const char *plan_var_name(enum plan_var v);
 
 struct plans;			/* one for each service of a configuration */
 

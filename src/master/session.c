@@ -267,6 +267,8 @@ ended(struct sessions *all, struct session *x)
 	if (row->step != 0 || (x->reaped && x->status != 0))
 		c->failed++;
 	events_end(all->master, x);
+	if (row->pid > 0 && (x->log_events & CONF_LOG_STDERR))
+		board_remember(all->master->board, session_slot(all, x));
 	release(all, x);
 }
 
@@ -335,7 +337,7 @@ on_timer(void *arg)
 void
 session_stop(struct sessions *all, struct session *x)
 {
-	if (x->talker)
+	if (x->talker && !all->master->stopping)	/* else it is told to stop as a whole */
 		link_close(all->master, x);
 	if (!x->process) {
 		if (!x->talker)

@@ -86,6 +86,8 @@ search(const struct errlog *e, pid_t pid, struct sender *ret)
 	pid_t leader = getsid(pid);	/* -1 if it is gone already */
 	uint32_t n = board_sessions(e->board);
 
+	struct board_recent recent;
+
 	ret->slot = SLOT_UNKNOWN;
 	ret->generation = 0;
 	for (uint32_t i = 0; i < n; i++) {
@@ -97,6 +99,12 @@ search(const struct errlog *e, pid_t pid, struct sender *ret)
 		ret->slot = i;
 		ret->generation = atomic_load_explicit(&row->generation, memory_order_acquire);
 		return;
+	}
+	/* it may have written and ended before this was read */
+	if (board_recent(e->board, pid, SLOT_UNKNOWN, 0, &recent) ||
+	    (leader > 0 && board_recent(e->board, leader, SLOT_UNKNOWN, 0, &recent))) {
+		ret->slot = recent.slot;
+		ret->generation = recent.generation;
 	}
 }
 

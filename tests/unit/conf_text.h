@@ -77,7 +77,7 @@ conf_pure(const char *text)
 static inline void
 expect_error(const char *text, const char *line)
 {
-	char whole[1024];
+	char whole[1100];
 
 	assert_null(conf_from(text, NULL, 1000, false));
 	(void)snprintf(whole, sizeof(whole), "%s\n", line);
