@@ -25,7 +25,7 @@
 #include "slots.h"
 #include "udp.h"
 
-#define SCRATCH (128 << 10)	/* bytes read at once; at least PACKET_MAX */
+#define SCRATCH (256 << 10)	/* bytes read at once; at least PACKET_MAX */
 
 struct talker {
 	struct ev *ev;

@@ -22,6 +22,7 @@ EXAMPLES = os.path.join(hatch.TOP, "etc", "hatchd.d")
 NAMES = sorted(f[:-5] for f in os.listdir(EXAMPLES) if f.endswith(".conf"))
 STREAMS = pytest.mark.parametrize("kind", [
     "tcp4", pytest.param("tcp6", marks=pytest.mark.ipv6), "unix"])
+UDP = pytest.mark.parametrize("kind", ["udp4", pytest.param("udp6", marks=pytest.mark.ipv6)])
 DATAGRAMS = pytest.mark.parametrize("kind", [
     "udp4", pytest.param("udp6", marks=pytest.mark.ipv6), "unix-dgram"])
 ACCOUNT = {"PATH", "HOME", "USER", "LOGNAME", "SHELL"}
@@ -43,24 +44,25 @@ def example(*names, edit=()):
     text = text.replace("/usr/libexec/hatchd/services", handler.SERVICES)
     text = text.replace('"nobody"', '"@user@"')
     text = re.sub(r"enabled( *)= no", r"enabled\1= yes", text)
-    service = ""
+    return re.sub(r'^service "(.*?)" \{.*?^\}', _listen_for_test, text, flags=re.M | re.S)
+
+
+def _listen_for_test(section):
+    service, text = section.group(1), section.group(0)
+    port = "@" + service.replace("-", "_") + "@"
 
     def listen(match):
-        port = "@" + service.replace("-", "_") + "@"
         new = []
-        for proto in re.findall(r'"(tcp|udp)4?:', match.group(0)):
+        for proto in re.findall(r'"(tcp|udp)4?:', match.group(2)):
             new += ['"%s4:127.0.0.1:%s"' % (proto, port)]
             new += ['"%s6:[::1]:%s"' % (proto, port)] if hatch.has_ipv6() else []
-            new += ['"%s:@tmp@/%s"' % (("unix", service) if proto == "tcp" else
-                                       ("unix-dgram", service + ".dgram"))]
+            if proto == "tcp":
+                new += ['"unix:@tmp@/%s"' % service]
+            elif re.search(r"wait +?= yes", text):     # a session can't be
+                new += ['"unix-dgram:@tmp@/%s.dgram"' % service]
         return match.group(1) + "{ " + ", ".join(new) + " }"
 
-    lines = []
-    for line in text.splitlines():
-        match = re.match(r'service "(.*)"', line)
-        service = match.group(1) if match else service
-        lines.append(re.sub(r"^(\s*listen\s*= )\{.*\}", listen, line))
-    return "\n".join(lines) + "\n"
+    return re.sub(r"^(\s*listen\s*= )(\{.*\})", listen, text, flags=re.M)
 
 
 def connect(d, service, kind):
@@ -299,17 +301,13 @@ def test_env_connection(hatchd, kind):
     assert d.wait_log("end")["conn"] == got["env.HATCHD_CONNECTION"]
 
 
-@DATAGRAMS
+@UDP
 def test_env_session(hatchd, kind):
     d = hatchd(example("env"))
     answer = ask_datagram(d, "env", kind, b"?")
-    if kind == "unix-dgram":
-        got = json.loads(answer)
-        assert got["env.PROTO"] == "UNIX"
-    else:
-        got = seen(answer, PEER | {"UDPLOCALIP", "UDPLOCALPORT", "UDPREMOTEIP", "UDPREMOTEPORT"})
-        assert got["env.UDPLOCALIP"] == ("::1" if kind == "udp6" else "127.0.0.1")
-        assert got["env.PROTO"] == "UDP" and got["env.UDPLOCALPORT"] == str(d.port["env"])
+    got = seen(answer, PEER | {"UDPLOCALIP", "UDPLOCALPORT", "UDPREMOTEIP", "UDPREMOTEPORT"})
+    assert got["env.UDPLOCALIP"] == ("::1" if kind == "udp6" else "127.0.0.1")
+    assert got["env.PROTO"] == "UDP" and got["env.UDPLOCALPORT"] == str(d.port["env"])
     assert got["fd.0"] == got["fd.1"] and got["fd.0"].endswith(", a datagram session")
 
 
@@ -341,10 +339,11 @@ def test_env_listen_fds(hatchd):
 # Datagram sessions
 
 
-@DATAGRAMS
+@UDP
 @pytest.mark.parametrize("name, question, answer", [
     ("upper", b"abc \xc3\xa4", b"ABC \xc3\xa4"), ("parrot", b"\0" * 1000, b"\0" * 1000),
-    ("counter", struct.pack("!I", 41), struct.pack("!I", 42))])
+    ("counter", struct.pack("!I", 41), struct.pack("!I", 42))],
+    ids=["upper", "parrot", "counter"])
 def test_session(hatchd, kind, name, question, answer):
     d = hatchd(example(name))
     with datagram_client(d, name, kind) as c:
@@ -355,7 +354,7 @@ def test_session(hatchd, kind, name, question, answer):
         assert len(d.handlers()) == 1       # the same for all three
 
 
-@DATAGRAMS
+@UDP
 def test_hello_datagram(hatchd, kind):
     d = hatchd(example("hello"))
     assert ask_datagram(d, "hello", kind, b"?").startswith(b"hello, ")
@@ -519,7 +518,7 @@ def test_chat_begins_again_after_a_crash(hatchd):
     d.wait_log("start", svc="chat")
     os.kill(d.handlers()[0], signal.SIGKILL)
     assert a.sock.recv(100) == b""
-    d.wait_log("end", svc="chat", signal="SIGKILL")
+    d.wait_log("end", svc="chat", signal="KILL")
     b, c = (Client(d.port["chat"]) for _ in range(2))
     b.wait_for("guest2 joined")
     for x in (a, b, c):

@@ -58,10 +58,18 @@ def limits(pid="self"):
     return found
 
 
+def _asleep(pid):
+    """Whether it has got as far as to wait for something: before that the
+    linker has files open, and in the midst of exec there is nothing to see."""
+    state = _read(pid, "stat").rsplit(")", 1)[1].split()[0]
+    return state == "S" and _read(pid, "environ") != ""
+
+
 def of_handler(daemon, svc, n=1):
     """Of the n-th handler of a service, which has to be running; and the line
     that told of its start."""
     start = daemon.wait_log("start", n=n, svc=svc)
+    hatch.wait_until(lambda: _asleep(start["pid"]), what="a handler that sleeps")
     return World(start["pid"]), start
 
 
