@@ -22,12 +22,13 @@
 #define PROTO_VERSION 1
 #define PROTO_LINK_FD 3		/* the talker's end of the link */
 #define PROTO_ROOT_FD 4		/* the empty directory it is to live in */
+#define PROTO_ERRLOGS 64	/* MSG_ERRLOG at most: one for each account of handlers */
 #define PROTO_ERRLINE 480	/* bytes of text in one MSG_ERRLINE */
 
 enum msg_type {
 	/* down: master to talker */
 	MSG_START = 1,	/* + board; the first message */
-	MSG_ERRLOG,	/* + reading end of the handlers' stderr */
+	MSG_ERRLOG,	/* + reading end of the stderr of one account's handlers */
 	MSG_CONTROL,	/* + listening control socket; replaces the one before */
 	MSG_CONN,	/* + a stream connection for an internal service */
 	MSG_DGRAM,	/* + a datagram socket: serve it */

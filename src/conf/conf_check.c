@@ -21,17 +21,11 @@
 
 #include "account.h"
 #include "conf_check.h"
+#include "conf_field.h"
+#include "conf_seen.h"
 #include "listen.h"
 
 enum { SEEN_NAME, SEEN_PATH, SEEN_PORT };	/* SEEN_PORT: + the kind and the port */
-
-struct seen {
-	uint32_t kind;
-	const char *text;	/* interned; NULL: any address */
-	const char *service;	/* NULL: this place is free */
-	const char *file;
-	int line;
-};
 
 struct conf_check {
 	struct arena *arena;
@@ -39,8 +33,7 @@ struct conf_check {
 	struct problems *problems;
 	const struct conf_draft *builtin;
 	struct account_cache *accounts;
-	struct seen *seen;
-	size_t n_seen, seen_size;	/* a power of two */
+	struct conf_seen_table *seen;
 	/* of the last service: */
 	const char *user, *group;
 	bool groups;
@@ -60,8 +53,7 @@ conf_check_new(struct arena *a, const struct conf_load_env *env, struct problems
 	ck->env = env;
 	ck->problems = p;
 	ck->builtin = builtin;
-	ck->seen_size = 256;
-	ck->seen = calloc(ck->seen_size, sizeof(*ck->seen));
+	ck->seen = conf_seen_new();
 	ck->accounts = account_cache_new(a);
 	if (!ck->seen || !ck->accounts) {
 		conf_check_free(ck);
@@ -76,7 +68,7 @@ conf_check_free(struct conf_check *ck)
 	if (!ck)
 		return;
 	account_cache_free(ck->accounts);
-	free(ck->seen);
+	conf_seen_free(ck->seen);
 	free(ck);
 }
 
@@ -94,69 +86,20 @@ problem(const struct conf_check *ck, const struct conf_draft *d, const struct co
 	problems_add(ck->problems, d->s.file, line, "service %s: %s", d->s.name, text);
 }
 
-static struct seen *
-seen_place(struct seen *table, size_t size, uint32_t kind, const char *text)
-{
-	uint64_t h = ((uint64_t)(uintptr_t)text >> 3 ^ (uint64_t)kind << 40) *
-		UINT64_C(0x9e3779b97f4a7c15);
-	size_t i = (size_t)(h >> 32) & (size - 1);
-
-	while (table[i].service && (table[i].kind != kind || table[i].text != text))
-		i = (i + 1) & (size - 1);
-	return &table[i];
-}
-
-static void
-seen_grow(struct conf_check *ck)
-{
-	struct seen *bigger = calloc(2 * ck->seen_size, sizeof(*bigger)), *e;
-	size_t i;
-
-	if (!bigger)
-		return;		/* slower, as long as there is room */
-	for (i = 0; i < ck->seen_size; i++) {
-		e = &ck->seen[i];
-		if (e->service)
-			*seen_place(bigger, 2 * ck->seen_size, e->kind, e->text) = *e;
-	}
-	free(ck->seen);
-	ck->seen = bigger;
-	ck->seen_size *= 2;
-}
-
-/* NULL: it is new, and remembered now. */
-static const struct seen *
-seen_before(struct conf_check *ck, uint32_t kind, const char *text, const char *service,
-	    const char *file, int line)
-{
-	struct seen *e;
-
-	if (ck->n_seen >= ck->seen_size / 2)
-		seen_grow(ck);
-	e = seen_place(ck->seen, ck->seen_size, kind, text);
-	if (e->service)
-		return e;
-	if (ck->n_seen + 1 < ck->seen_size) {
-		ck->n_seen++;
-		*e = (struct seen){ kind, text, service, file, line };
-	}
-	return NULL;
-}
-
 bool
 conf_check_name(struct conf_check *ck, const char *name, const char *file, int line)
 {
 	static const char letters[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+@:-";
 	size_t len = strlen(name);
-	const struct seen *first;
+	const struct conf_seen *first, seen = { SEEN_NAME, name, name, file, line };
 
 	if (len == 0 || len > 47 || strspn(name, letters) != len || strchr("._+@:-", name[0])) {
 		problems_add(ck->problems, file, line, "'%s' can't be a service's name: expected "
 			     "1 to 47 letters, digits and ._+@:-, a letter or digit first", name);
 		return false;
 	}
-	first = seen_before(ck, SEEN_NAME, name, name, file, line);
+	first = conf_seen_before(ck->seen, &seen);
 	if (first)
 		problems_add(ck->problems, file, line,
 			     "there is a service %s already, at %s:%d", name, first->file,
@@ -222,7 +165,7 @@ check_internal(struct conf_check *ck, struct conf_draft *d, const struct conf_gi
 		if (!(it->flags & SCHEMA_HANDLER) || it->type == SCHEMA_SUB)
 			continue;
 		if (schema_set_has(&given->set, id) &&
-		    !conf_value_equal(it, &d->s, &ck->builtin->s))
+		    !conf_field_equal(it, &d->s, &ck->builtin->s))
 			problem(ck, d, given, id, "%s can't be used with internal", it->name);
 		reset(d, ck->builtin, id);
 	}
@@ -400,7 +343,8 @@ static bool
 take_address(struct conf_check *ck, const struct conf_service *s, const struct conf_listen *l,
 	     uint32_t kind, const char *text)
 {
-	const struct seen *first = seen_before(ck, kind, text, s->name, s->file, l->line);
+	const struct conf_seen seen = { kind, text, s->name, s->file, l->line };
+	const struct conf_seen *first = conf_seen_before(ck->seen, &seen);
 
 	if (!first)
 		return true;

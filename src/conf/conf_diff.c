@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "conf_diff.h"
-#include "conf_value.h"
+#include "conf_field.h"
 #include "schema.h"
 
 struct names {			/* a list of names in a caller's buffer */
@@ -74,7 +74,7 @@ sections_equal(const struct conf_service *a, const struct conf_service *b, unsig
 	if (section == SCHEMA_RLIMITS)
 		return rlimits_equal(a, b);
 	for (id = schema_first(section); id < schema_first(section + 1); id++)
-		if (!conf_value_equal(&schema[id], schema_base(a, section),
+		if (!conf_field_equal(&schema[id], schema_base(a, section),
 				      schema_base(b, section)))
 			return false;
 	return section != SCHEMA_SOCKET || (a->socket->owner_uid == b->socket->owner_uid &&
@@ -95,7 +95,7 @@ conf_diff_service(const struct conf_service *a, const struct conf_service *b, ch
 	for (id = schema_first(SCHEMA_SERVICE); id < schema_first(SCHEMA_SERVICE + 1); id++) {
 		it = &schema[id];
 		equal = it->type == SCHEMA_SUB ? sections_equal(a, b, it->sub) :
-			conf_value_equal(it, a, b);
+			conf_field_equal(it, a, b);
 		if (id == SET_SERVICE_USER && a->enabled == b->enabled)
 			equal = equal && accounts_equal(a->account, b->account);
 		if (!equal)
@@ -116,7 +116,7 @@ conf_diff_global(const struct conf *a, const struct conf *b, char *buf, size_t s
 	for (id = schema_first(SCHEMA_GLOBAL); id < schema_first(SCHEMA_GLOBAL + 1); id++) {
 		if (schema[id].type == SCHEMA_SUB)
 			continue;
-		equal = conf_value_equal(&schema[id], a, b);
+		equal = conf_field_equal(&schema[id], a, b);
 		if (id == SET_USER)
 			equal = equal && accounts_equal(a->talker, b->talker);
 		if (id == SET_CONTROL_GROUP)

@@ -24,6 +24,7 @@
 
 #include "arena.h"
 #include "conf_build.h"
+#include "conf_form.h"
 #include "conf_load.h"
 #include "conf_scan.h"
 
@@ -114,7 +115,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	struct conf_text *v;
 	int line = l->first_line + cfg->line - 1;
 
-	if (!conf_value_is_clean(value)) {
+	if (!conf_form_is_clean(value)) {
 		char text[128];
 
 		(void)snprintf(text, sizeof(text), "%s: control characters can't be used",

@@ -16,8 +16,8 @@
 #include <string.h>
 
 #include "conf_check.h"
+#include "conf_field.h"
 #include "conf_print.h"
-#include "conf_value.h"
 #include "schema.h"
 #include "source.h"
 #include "units.h"
@@ -123,13 +123,13 @@ print_list(FILE *out, const struct schema_item *it, const char *indent, const vo
 			list_add(&l, s->listen[i].text);
 		break;
 	case SCHEMA_FLAGS:
-		bits = conf_value_integer(it, base);
+		bits = conf_field_integer(it, base);
 		for (i = 0; it->words[i]; i++)
 			if (bits >> i & 1)
 				list_add(&l, it->words[i]);
 		break;
 	default:
-		for (p = conf_value_pointer(it, base); p && *p; p++)
+		for (p = conf_field_pointer(it, base); p && *p; p++)
 			list_add(&l, *p);
 		break;
 	}
@@ -148,10 +148,10 @@ print_value(FILE *out, const struct schema_item *it, const char *indent, const v
 		return;
 	}
 	if (it->type == SCHEMA_TEXT) {
-		print_text(out, conf_value_pointer(it, base));
+		print_text(out, conf_field_pointer(it, base));
 		return;
 	}
-	n = conf_value_integer(it, base);
+	n = conf_field_integer(it, base);
 	switch (it->type) {
 	case SCHEMA_BOOL:
 		(void)fputs(yes_no[n], out);

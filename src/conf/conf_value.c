@@ -3,23 +3,21 @@
 
 /*
  * From the text of a setting to the field that holds its value: one function
- * for each type of the schema, and the forms that texts may be bound to.
+ * for each type of the schema.
  *
  * Says what is wrong with a value on its own, at the value's line; what several
  * settings have to do with each other is conf_check.c's.  Runs in the master,
- * its trial child and hatchctl; called by conf_load.c.
+ * its trial child and hatchctl; called by conf_build.c.
  */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
-#include <net/if.h>
 
-#include "addr.h"
+#include "conf_field.h"
+#include "conf_form.h"
 #include "conf_value.h"
 #include "listen.h"
 #include "units.h"
@@ -38,190 +36,6 @@ conf_value_problem(const struct conf_value_to *to, enum schema_id id, int line,
 		     !to->service ? "" : *to->service ? "service " : "defaults",
 		     to->service ? to->service : "", to->service ? ": " : "",
 		     schema_name(id, false, name), text);
-}
-
-bool
-conf_value_is_clean(const char *text)
-{
-	const unsigned char *p;
-
-	for (p = (const unsigned char *)text; *p; p++)
-		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
-			return false;
-	return true;
-}
-
-/* [A-Za-z_][A-Za-z0-9_]*; what is left of it begins at the returned place. */
-static const char *
-skip_variable(const char *s)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
-
-	if (*s >= '0' && *s <= '9')
-		return s;
-	return s + strspn(s, letters);
-}
-
-static bool
-is_multicast(const char *text)
-{
-	struct addr a;
-
-	if (addr_parse(text, &a) < 0)
-		return false;
-	return a.family == AF_INET ? a.ip[0] >> 4 == 14 : a.ip[0] == 0xff;
-}
-
-/* NULL, or what is wrong with a text that isn't empty. */
-static const char *
-form_error(enum schema_form form, const char *text)
-{
-	const char *end;
-
-	switch (form) {
-	case SCHEMA_ANY:
-		return NULL;
-	case SCHEMA_ABSOLUTE:
-		return text[0] == '/' ? NULL : "expected an absolute path";
-	case SCHEMA_SOCKET_PATH:
-		if (text[0] != '/')
-			return "expected an absolute path";
-		if (strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-			return "too long for the path of a socket (at most 107 bytes)";
-		return NULL;
-	case SCHEMA_LOG:
-		if (text[0] == '/' || strcmp(text, "stderr") == 0 || strcmp(text, "syslog") == 0)
-			return NULL;
-		return "expected syslog, stderr or an absolute path";
-	case SCHEMA_BACKEND:
-		if (strcmp(text, "auto") == 0 || strcmp(text, "epoll") == 0 ||
-		    strcmp(text, "poll") == 0 || strcmp(text, "select") == 0)
-			return NULL;
-		return "expected auto, epoll, poll or select";
-	case SCHEMA_DEVICE:
-		return strlen(text) < IFNAMSIZ && !strpbrk(text, "/ ") ? NULL :
-			"expected the name of a network interface (at most 15 bytes)";
-	case SCHEMA_ASSIGNMENT:
-		end = skip_variable(text);
-		return end > text && *end == '=' ? NULL :
-			"expected NAME=value, with letters, digits and _ in NAME";
-	case SCHEMA_VARIABLE:
-		end = skip_variable(text);
-		return end > text && *end == '\0' ? NULL :
-			"expected the name of a variable: letters, digits and _";
-	case SCHEMA_MULTICAST:
-		return is_multicast(text) ? NULL : "expected a multicast address";
-	}
-	return NULL;
-}
-
-static void
-store_integer(const struct schema_item *it, void *base, int64_t value)
-{
-	void *at = (char *)base + it->offset;
-	uint8_t b = (uint8_t)value;
-	uint16_t h = (uint16_t)value;
-	uint32_t w = (uint32_t)value;
-
-	switch (it->size) {
-	case 1:
-		memcpy(at, &b, 1);
-		break;
-	case 2:
-		memcpy(at, &h, 2);
-		break;
-	default:
-		memcpy(at, &w, 4);
-		break;
-	}
-}
-
-int64_t
-conf_value_integer(const struct schema_item *it, const void *base)
-{
-	const void *at = (const char *)base + it->offset;
-	uint8_t b;
-	uint16_t h;
-	uint32_t w;
-
-	switch (it->size) {
-	case 1:
-		memcpy(&b, at, 1);
-		return b;
-	case 2:
-		memcpy(&h, at, 2);
-		return h;
-	default:
-		memcpy(&w, at, 4);
-		return it->min < 0 ? (int32_t)w : (int64_t)w;
-	}
-}
-
-const void *
-conf_value_pointer(const struct schema_item *it, const void *base)
-{
-	const void *p;
-
-	memcpy(&p, (const char *)base + it->offset, sizeof(p));
-	return p;
-}
-
-static bool
-texts_equal(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-bool
-conf_value_lists_equal(const char *const *a, const char *const *b)
-{
-	if (a == b)
-		return true;
-	if (!a || !b)
-		return false;
-	for (; *a && *b; a++, b++)
-		if (strcmp(*a, *b) != 0)
-			return false;
-	return *a == *b;
-}
-
-static bool
-listens_equal(const struct conf_service *a, const struct conf_service *b)
-{
-	const struct conf_listen *x = a->listen, *y = b->listen;
-	int i;
-
-	if (a->n_listen != b->n_listen)
-		return false;
-	for (i = 0; i < a->n_listen; i++, x++, y++)
-		if (x->proto != y->proto || x->port != y->port || x->port_last != y->port_last ||
-		    !texts_equal(x->host, y->host) || !texts_equal(x->path, y->path) ||
-		    strcmp(x->text, y->text) != 0)
-			return false;
-	return true;
-}
-
-bool
-conf_value_equal(const struct schema_item *it, const void *a, const void *b)
-{
-	switch (it->type) {
-	case SCHEMA_TEXT:
-		return texts_equal(conf_value_pointer(it, a), conf_value_pointer(it, b));
-	case SCHEMA_LIST:
-		return conf_value_lists_equal(conf_value_pointer(it, a),
-					      conf_value_pointer(it, b));
-	case SCHEMA_LISTEN:
-		return listens_equal(a, b);
-	default:
-		return conf_value_integer(it, a) == conf_value_integer(it, b);
-	}
-}
-
-static void
-store_pointer(const struct schema_item *it, void *base, const void *p)
-{
-	memcpy((char *)base + it->offset, &p, sizeof(p));
 }
 
 /* Which of words, or -1. */
@@ -280,7 +94,7 @@ set_number(const struct conf_value_to *to, enum schema_id id, void *base,
 				   PRId64 ", not '%s'", it->min, it->max, v->text);
 		return false;
 	}
-	store_integer(it, base, n);
+	conf_field_set_integer(it, base, n);
 	return true;
 }
 
@@ -292,7 +106,7 @@ set_bool(const struct conf_value_to *to, enum schema_id id, void *base,
 	bool yes;
 
 	if (it->max == CONF_AUTO && strcmp(v->text, "auto") == 0) {
-		store_integer(it, base, CONF_AUTO);
+		conf_field_set_integer(it, base, CONF_AUTO);
 		return true;
 	}
 	if (units_bool(v->text, &yes) < 0) {
@@ -300,7 +114,7 @@ set_bool(const struct conf_value_to *to, enum schema_id id, void *base,
 				   it->max == CONF_AUTO ? ", auto or" : " or", v->text);
 		return false;
 	}
-	store_integer(it, base, yes);
+	conf_field_set_integer(it, base, yes);
 	return true;
 }
 
@@ -316,7 +130,7 @@ set_size(const struct conf_value_to *to, enum schema_id id, void *base,
 				   "expected a size such as 4096, 64KiB, 10MiB, not '%s'", v->text);
 		return false;
 	}
-	store_integer(it, base, (int64_t)n);
+	conf_field_set_integer(it, base, (int64_t)n);
 	return true;
 }
 
@@ -332,7 +146,7 @@ set_duration(const struct conf_value_to *to, enum schema_id id, void *base,
 				   v->text);
 		return false;
 	}
-	store_integer(&schema[id], base, ms);
+	conf_field_set_integer(&schema[id], base, ms);
 	return true;
 }
 
@@ -348,7 +162,7 @@ set_octal(const struct conf_value_to *to, enum schema_id id, void *base,
 				   (unsigned)it->max, v->text);
 		return false;
 	}
-	store_integer(it, base, n);
+	conf_field_set_integer(it, base, n);
 	return true;
 }
 
@@ -365,7 +179,7 @@ set_choice(const struct conf_value_to *to, enum schema_id id, void *base,
 				   word_list(it->words, buf, sizeof(buf)), v->text);
 		return false;
 	}
-	store_integer(it, base, i);
+	conf_field_set_integer(it, base, i);
 	return true;
 }
 
@@ -390,7 +204,7 @@ set_flags(const struct conf_value_to *to, enum schema_id id, void *base,
 		}
 	}
 	if (ok)
-		store_integer(it, base, bits);
+		conf_field_set_integer(it, base, bits);
 	return ok;
 }
 
@@ -403,19 +217,19 @@ set_text(const struct conf_value_to *to, enum schema_id id, void *base,
 
 	if (v->text[0] == '\0') {
 		if (it->fallback[0] == '\0') {
-			store_pointer(it, base, NULL);
+			conf_field_set_pointer(it, base, NULL);
 			return true;
 		}
 		why = "may not be empty";
 	} else {
-		why = form_error(it->form, v->text);
+		why = conf_form_error(it->form, v->text);
 	}
 	if (why) {
 		conf_value_problem(to, id, v->line, v->text[0] ? "%s, not '%s'" : "%s", why,
 				   v->text);
 		return false;
 	}
-	store_pointer(it, base, v->text);
+	conf_field_set_pointer(it, base, v->text);
 	return true;
 }
 
@@ -434,7 +248,7 @@ set_list(const struct conf_value_to *to, enum schema_id id, void *base,
 		return false;
 	}
 	for (i = 0; i < n; i++) {
-		why = v[i].text[0] || id == SET_EXEC ? form_error(it->form, v[i].text) :
+		why = v[i].text[0] || id == SET_EXEC ? conf_form_error(it->form, v[i].text) :
 			"an element may not be empty";
 		if (why) {
 			conf_value_problem(to, id, v[i].line, v[i].text[0] ? "%s, not '%s'" : "%s",
@@ -452,7 +266,7 @@ set_list(const struct conf_value_to *to, enum schema_id id, void *base,
 		}
 	}
 	if (ok)
-		store_pointer(it, base, p);
+		conf_field_set_pointer(it, base, p);
 	return ok;
 }
 
@@ -512,7 +326,7 @@ set_internal(const struct conf_value_to *to, enum schema_id id, void *base,
 		conf_value_problem(to, id, v->line, "there is no internal service '%s'", v->text);
 		return false;
 	}
-	store_integer(&schema[id], base, i);
+	conf_field_set_integer(&schema[id], base, i);
 	return true;
 }
 

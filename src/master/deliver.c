@@ -26,6 +26,7 @@
 #include "service.h"
 #include "session.h"
 #include "spawn.h"
+#include "stderrs.h"
 
 #define RETRY_MS 50
 
@@ -39,15 +40,13 @@ struct start {			/* what differs between the ways to start one */
 static int
 stderr_fd(const struct master *m, const struct conf_service *c)
 {
-	switch (c->stderr_to) {
-	case CONF_STDERR_SOCKET:
+	int fd = -1;
+
+	if (c->stderr_to == CONF_STDERR_SOCKET)
 		return -1;
-	case CONF_STDERR_LOG:
-		return m->errlog_fd == -1 ? m->null_fd : m->errlog_fd;
-	case CONF_STDERR_NULL:
-		break;
-	}
-	return m->null_fd;
+	if (c->stderr_to == CONF_STDERR_LOG)
+		fd = stderrs_fd(m->stderrs, m->uid == 0 ? c->account->uid : m->uid);
+	return fd == -1 ? m->null_fd : fd;
 }
 
 /* Starts the process of a session.  0: there is one, or its start has failed

@@ -24,6 +24,7 @@
 #include "master.h"
 #include "service.h"
 #include "session.h"
+#include "stderrs.h"
 #include "talkproc.h"
 
 #define SERVE_KEEP_MS 5000	/* how long the talker may remember a "yes" */
@@ -120,6 +121,15 @@ link_send_control(struct master *m)
 		(void)tell(m, &msg, MSG_CONTROL, m->control_fd);
 }
 
+void
+link_send_stderr(struct master *m, int fd)
+{
+	union msg msg = { 0 };
+
+	if (talkproc_ready(m))
+		(void)tell(m, &msg, MSG_ERRLOG, fd);
+}
+
 int
 link_send_connection(struct master *m, struct session *x, const struct listener *l, int fd)
 {
@@ -196,11 +206,8 @@ link_lost(struct master *m)
 static void
 on_ready(struct master *m)
 {
-	union msg msg = { 0 };
-
 	talkproc_is_ready(m);
-	if (m->errlog_read_fd != -1)
-		(void)tell(m, &msg, MSG_ERRLOG, m->errlog_read_fd);
+	stderrs_send(m->stderrs);
 	link_send_control(m);
 	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
 		struct listener *l = listeners_at(m->listeners, i);

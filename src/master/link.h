@@ -35,6 +35,8 @@ int link_send_connection(struct master *m, struct session *x, const struct liste
  * no talker now. */
 void link_send_listener(struct master *m, struct listener *l);
 void link_drop_listener(struct master *m, struct listener *l);
+/* One more socket with handlers' stderr; fd is borrowed. */
+void link_send_stderr(struct master *m, int fd);
 void link_close(struct master *m, struct session *x);
 /* The control socket, m->control_fd, has changed. */
 void link_send_control(struct master *m);

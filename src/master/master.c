@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "deliver.h"
@@ -30,10 +29,10 @@
 #include "setup.h"
 #include "spawn.h"
 #include "srctab.h"
+#include "stderrs.h"
 #include "talkproc.h"
 
 #define EXHAUSTED_MS 100	/* out of descriptors: the next try */
-#define STDERR_MS 1000		/* a handler's write waits no longer for the talker */
 #define TALKER_STOP_MS 2000
 
 /* A session's end makes room for one; the rest is asked for in later turns,
@@ -197,24 +196,6 @@ on_turn(void *arg)
 	log_flush();
 }
 
-/* One pair for all handlers' stderr; the handlers' end stays at a low number
- * (see spawn.c). */
-static int
-open_errlog(struct master *m)
-{
-	struct timeval tv = { .tv_sec = STDERR_MS / 1000 };
-	int pair[2], on = 1;
-
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == -1)
-		return -1;
-	m->errlog_fd = pair[0];
-	m->errlog_read_fd = fd_raise(pair[1]);
-	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) == -1 ||
-	    setsockopt(m->errlog_read_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == -1)
-		return -1;
-	return fd_set_nonblock(m->errlog_read_fd, true);
-}
-
 static int
 open_tables(struct master *m)
 {
@@ -227,7 +208,9 @@ open_tables(struct master *m)
 	m->listeners = listeners_new(m);
 	m->sessions = sessions_new(m);
 	m->sources = srctab_new(BOARD_SESSIONS, key);
-	if (!m->board || !m->services || !m->listeners || !m->sessions || !m->sources)
+	m->stderrs = stderrs_new(m);
+	if (!m->board || !m->services || !m->listeners || !m->sessions || !m->sources ||
+	    !m->stderrs)
 		return -1;
 	m->plans = plans_new(m->conf, m->environ);
 	return m->plans ? 0 : -1;
@@ -258,15 +241,11 @@ open_loop(struct master *m)
 int
 master_init(struct master *m)
 {
-	m->null_fd = m->errlog_fd = m->errlog_read_fd = m->control_fd = -1;
+	m->null_fd = m->control_fd = -1;
 	m->uid = geteuid();
 	m->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (m->null_fd == -1) {
 		log_warn("/dev/null");
-		return -1;
-	}
-	if (open_errlog(m) == -1) {
-		log_warn("no socket pair for the handlers' stderr");
 		return -1;
 	}
 	if (open_loop(m) == -1)
@@ -314,11 +293,10 @@ master_fini(struct master *m)
 	listeners_free(m->listeners);
 	services_free(m->services);
 	srctab_free(m->sources);
+	stderrs_free(m->stderrs);
 	plans_free(m->plans);
 	board_free(m->board);
 	ev_free(m->ev);
 	spawn_fini();
-	fd_close(&m->errlog_fd);
-	fd_close(&m->errlog_read_fd);
 	fd_close(&m->null_fd);
 }

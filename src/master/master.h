@@ -25,6 +25,7 @@ struct reload;
 struct services;
 struct sessions;
 struct srctab;
+struct stderrs;
 struct talkproc;
 
 struct master {
@@ -37,6 +38,7 @@ struct master {
 	struct listeners *listeners;
 	struct sessions *sessions;
 	struct srctab *sources;
+	struct stderrs *stderrs;
 	struct talkproc *talkproc;
 	struct reload *reload;
 	struct notify *notify;
@@ -44,8 +46,6 @@ struct master {
 	uid_t uid;		/* who we are */
 	rlim_t fd_limit, fd_soft;	/* in force; as found, for handlers */
 	int null_fd;		/* /dev/null */
-	int errlog_fd;		/* handlers' end of their stderr; low */
-	int errlog_read_fd;	/* the talker's end */
 	int control_fd;		/* -1: none */
 	struct ev_timer admit, retry, rebind, watchdog;
 	struct log_rate accept_errors, clone_errors, link_errors;

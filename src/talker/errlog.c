@@ -66,8 +66,11 @@ struct errlog {
 	struct ev *ev;
 	struct msg_link *link;
 	const struct board *board;
-	int fd;
-	struct ev_io io;
+	struct socket {
+		int fd;
+		struct ev_io io;
+	} socket[PROTO_ERRLOGS];
+	int n_sockets;
 	struct ev_timer timer;
 	struct source source[SOURCES];
 	struct sender sender[CACHE];
@@ -308,7 +311,7 @@ take_write(struct errlog *e, int i)
 }
 
 static int
-receive(struct errlog *e)
+receive(struct errlog *e, int fd)
 {
 	int n;
 
@@ -320,9 +323,18 @@ receive(struct errlog *e)
 		};
 	}
 	do
-		n = recvmmsg(e->fd, e->head, BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+		n = recvmmsg(fd, e->head, BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
 	while (n < 0 && errno == EINTR);
 	return n;
+}
+
+static void
+stop(struct errlog *e, int fd)
+{
+	log_warn("talker: handlers' stderr");
+	for (int i = 0; i < e->n_sockets; i++)
+		if (e->socket[i].fd == fd)
+			(void)ev_io_set(&e->socket[i].io, 0);	/* stopping does not fail */
 }
 
 static void
@@ -331,43 +343,51 @@ on_readable(int fd, short what, void *arg)
 	struct errlog *e = arg;
 	int n = BATCH;
 
-	(void)fd;
 	(void)what;
 	for (int round = 0; round < ROUNDS && n == BATCH; round++) {
-		n = receive(e);
+		n = receive(e, fd);
 		for (int i = 0; i < n; i++)
 			take_write(e, i);
 	}
-	if (n < 0 && errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS) {
-		log_warn("talker: handlers' stderr");
-		(void)ev_io_set(&e->io, 0);	/* stopping does not fail */
-	}
+	if (n < 0 && errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS)
+		stop(e, fd);
 }
 
 struct errlog *
-errlog_new(struct ev *ev, struct msg_link *link, const struct board *board, int fd)
+errlog_new(struct ev *ev, struct msg_link *link, const struct board *board)
 {
 	struct errlog *e = calloc(1, sizeof *e);
 
-	if (e == NULL) {
-		fd_close(&fd);
-		errno = ENOMEM;
+	if (e == NULL)
 		return NULL;
-	}
 	e->ev = ev;
 	e->link = link;
 	e->board = board;
-	e->fd = fd;
 	ev_timer_init(ev, &e->timer, on_timer, e);
-	ev_io_init(ev, &e->io, fd, on_readable, e);
-	if (ev_io_set(&e->io, EV_IN) < 0) {
+	return e;
+}
+
+int
+errlog_add(struct errlog *e, int fd)
+{
+	struct socket *s = &e->socket[e->n_sockets];
+
+	if (e->n_sockets == PROTO_ERRLOGS) {
+		fd_close(&fd);
+		errno = ENOSPC;
+		return -1;
+	}
+	ev_io_init(e->ev, &s->io, fd, on_readable, e);
+	if (ev_io_set(&s->io, EV_IN) < 0) {
 		int error = errno;
 
-		errlog_free(e);
+		fd_close(&fd);
 		errno = error;
-		return NULL;
+		return -1;
 	}
-	return e;
+	s->fd = fd;
+	e->n_sockets++;
+	return 0;
 }
 
 void
@@ -375,8 +395,10 @@ errlog_free(struct errlog *e)
 {
 	if (e == NULL)
 		return;
-	(void)ev_io_set(&e->io, 0);	/* stopping does not fail */
+	for (int i = 0; i < e->n_sockets; i++) {
+		(void)ev_io_set(&e->socket[i].io, 0);	/* stopping does not fail */
+		fd_close(&e->socket[i].fd);
+	}
 	ev_timer_stop(&e->timer);
-	fd_close(&e->fd);
 	free(e);
 }

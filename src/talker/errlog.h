@@ -13,10 +13,10 @@
 
 struct errlog;
 
-/* Takes fd, the reading end of the datagram socket with SO_PASSCRED that all
- * handlers share.  NULL and errno, fd is then closed. */
-struct errlog *errlog_new(struct ev *ev, struct msg_link *link, const struct board *board,
-			  int fd);
+struct errlog *errlog_new(struct ev *ev, struct msg_link *link, const struct board *board);
+/* Takes fd, the reading end of a datagram socket with SO_PASSCRED that the
+ * handlers of an account share.  0, or -1 and errno, fd is then closed. */
+int errlog_add(struct errlog *e, int fd);
 void errlog_free(struct errlog *e);
 
 #endif

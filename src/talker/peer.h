@@ -25,7 +25,7 @@ struct dsession;
 struct port;
 
 enum peer_state {
-	PEER_ASKING,		/* the master was asked */
+	PEER_ASKING,		/* the master was asked, and has until until_ms */
 	PEER_SERVED,		/* it said yes, or no, */
 	PEER_DENIED,		/* which holds until until_ms */
 	PEER_SESSION,

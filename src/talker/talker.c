@@ -84,11 +84,12 @@ on_errlog(struct talker *t, int *fd)
 {
 	if (missing("handlers' stderr", *fd))
 		return;
-	errlog_free(t->errlog);
-	t->errlog = errlog_new(t->ev, t->link, t->board, *fd);
-	*fd = -1;
 	if (t->errlog == NULL)
+		t->errlog = errlog_new(t->ev, t->link, t->board);
+	if (t->errlog == NULL || errlog_add(t->errlog, *fd) == -1)
 		log_warn("talker: handlers' stderr");
+	if (t->errlog != NULL)
+		*fd = -1;	/* taken in any case */
 }
 
 static void

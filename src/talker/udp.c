@@ -28,6 +28,7 @@
 enum {
 	CHARGEN_BURST = 10,	/* answers of chargen to one peer at once, */
 	CHARGEN_MS = 100,	/* and then one in so long */
+	ASK_MS = 5000,		/* an answer that takes longer has been lost */
 };
 
 struct udp {
@@ -142,11 +143,13 @@ send_ask(struct port *port, const struct peer *p)
 	return msg_send(port->all->link, &m, MSG_ASK, -1);
 }
 
-/* A new peer (p is NULL) or one whose verdict is out of date. */
+/* A new peer (p is NULL), one whose verdict is out of date, or one about which
+ * no answer came: the port is held for the question already. */
 static void
 ask(struct port *port, struct peer *p, const struct packet *k)
 {
 	struct peers *peers = port->all->peers;
+	bool again = p != NULL && p->state == PEER_ASKING;
 
 	if (port->dropped)
 		return;
@@ -166,9 +169,13 @@ ask(struct port *port, struct peer *p, const struct packet *k)
 	if (send_ask(port, p) < 0) {
 		peers_remove(peers, p);
 		no_room(port);
+		if (again)
+			port_release(port);
 		return;
 	}
-	port_hold(port);
+	p->until_ms = ev_now_ms(port->all->ev) + ASK_MS;
+	if (!again)
+		port_hold(port);
 	if (!peers_push(peers, p, k->data, k->len))
 		no_room(port);
 }
@@ -202,7 +209,9 @@ receive(struct port *port, const struct packet *k)
 		dsession_feed(p->session, k->data, k->len);
 		break;
 	case PEER_ASKING:
-		if (!peers_push(port->all->peers, p, k->data, k->len))
+		if (ev_now_ms(port->all->ev) >= p->until_ms)
+			ask(port, p, k);
+		else if (!peers_push(port->all->peers, p, k->data, k->len))
 			no_room(port);
 		break;
 	case PEER_SERVED:

@@ -390,6 +390,7 @@ def test_daemon_started_without_standard_descriptors(hatchd):
         assert w.fds[0] == w.fds[1] != w.fds[2]
 
 
+@pytest.mark.root
 def test_talker_has_nothing_that_it_does_not_need(hatchd):
     daemon = hatchd(WAYS["tcp4"].conf(), env=DIRTY_ENV, wrap=OPEN_FDS, preexec_fn=dirty())
     w = world.World(hatch.wait_until(lambda: daemon.talker))
@@ -401,6 +402,5 @@ def test_talker_has_nothing_that_it_does_not_need(hatchd):
     assert w.capabilities == {0}
     assert w.limits["processes"] == ("0", "0")
     assert not any("passwd" in to for to in w.fds.values())
-    if hatch.IS_ROOT:
-        assert w.groups == set()
-        assert w.root != "/"
+    assert w.groups == set()
+    assert w.root != "/"

@@ -2,8 +2,11 @@
 # Copyright (c) 2026 the hatchd authors
 """What the kernel tells of a handler: looked at from outside, so that nothing
 of it is the handler's own doing."""
+import json
 import os
+import resource
 import socket
+import time
 
 import hatch
 
@@ -85,3 +88,46 @@ def udp_client(port, host="127.0.0.1", timeout=hatch.DEADLINE):
     s.settimeout(timeout)
     s.connect((host, port))
     return s
+
+
+def control(daemon, request):
+    """What the control socket answers."""
+    with unix_client(daemon.tmp + "/control.sock") as s:
+        s.sendall(request.encode() + b"\n")
+        return json.loads(hatch.read_all(s))
+
+
+def counters(daemon, svc):
+    """The numbers of a service, of its status."""
+    got = control(daemon, "status " + svc)["services"]
+    assert [s["name"] for s in got] == [svc], got
+    return got[0]
+
+
+def cpu_share(daemon, seconds, work=None):
+    """The part of one processor that both processes take while work() is called
+    over and over."""
+    def used():
+        return daemon.cpu_seconds() + (hatch.cpu_seconds(daemon.talker) if daemon.talker else 0)
+    begin, used_before = time.monotonic(), used()
+    end = begin + seconds
+    while time.monotonic() < end:
+        if work is None:
+            time.sleep(end - time.monotonic())
+        else:
+            work()
+    return (used() - used_before) / (time.monotonic() - begin)
+
+
+def raise_nofile(n):
+    """So that the tests can have n sockets; False if that can't be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < n <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
+    return n <= hard
+
+
+def is_sanitized():
+    """Whether the daemon was built with a sanitizer, whose memory is its own."""
+    with open(hatch.HATCHD, "rb") as f:
+        return b"__asan_init" in f.read()

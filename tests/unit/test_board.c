@@ -269,6 +269,102 @@ test_adopt(void **data)
 	assert_int_equal(errno, EPROTO);
 }
 
+static void
+end_session(struct board *b, uint32_t slot, pid_t pid, uint64_t conn)
+{
+	struct board_session *w = board_slot(b, slot);
+
+	w->generation++;		/* taken */
+	w->service = slot + 100;
+	w->kind = BOARD_EXEC;
+	w->pid = pid;
+	w->conn = conn;
+	w->peer = (struct addr){ .family = AF_INET, .port = (uint16_t)conn };
+	board_remember(b, slot);
+	w->kind = BOARD_FREE;
+	w->pid = 0;
+	w->generation++;
+}
+
+/* What has ended is found by its process or by its slot, with all that a line
+ * in the log says of it. */
+static void
+test_recent(void **data)
+{
+	struct board *b = *data, *r = reader(b);
+	struct board_recent x;
+
+	assert_false(board_recent(r, 0, UINT32_MAX, 0, &x));
+	assert_false(board_recent(r, 300, UINT32_MAX, 0, &x));
+	end_session(b, 7, 300, 41);
+	end_session(b, 8, 301, 42);
+	end_session(b, 7, 302, 43);
+
+	assert_true(board_recent(r, 300, UINT32_MAX, 0, &x));
+	assert_int_equal(x.pid, 300);
+	assert_int_equal(x.slot, 7);
+	assert_int_equal(x.generation, 1);
+	assert_int_equal(x.service, 107);
+	assert_int_equal(x.conn, 41);
+	assert_int_equal(x.peer.family, AF_INET);
+	assert_int_equal(x.peer.port, 41);
+
+	assert_true(board_recent(r, 0, 7, 3, &x));
+	assert_int_equal(x.pid, 302);
+	assert_true(board_recent(r, 0, 7, 1, &x));
+	assert_int_equal(x.pid, 300);
+	assert_true(board_recent(b, 0, UINT32_MAX, 0, &x));	/* the newest of all */
+	assert_int_equal(x.conn, 43);
+	assert_true(board_recent(r, 301, 8, 1, &x));		/* both have to match */
+	assert_false(board_recent(r, 300, 8, 1, &x));
+	assert_false(board_recent(r, 0, 7, 2, &x));
+	assert_false(board_recent(r, 0, 9, 1, &x));
+	assert_false(board_recent(r, 303, UINT32_MAX, 0, &x));
+	x.conn = 4711;
+	assert_false(board_recent(r, 303, UINT32_MAX, 0, &x));
+	assert_int_equal(x.conn, 4711);
+	board_free(r);
+}
+
+/* A pid that comes again is the newer session's. */
+static void
+test_recent_takes_the_newest(void **data)
+{
+	struct board *b = *data;
+	struct board_recent x;
+
+	end_session(b, 1, 500, 1);
+	end_session(b, 2, 500, 2);
+	assert_true(board_recent(b, 500, UINT32_MAX, 0, &x));
+	assert_int_equal(x.conn, 2);
+	assert_true(board_recent(b, 500, 1, 1, &x));
+	assert_int_equal(x.conn, 1);
+}
+
+static void
+test_recent_forgets_the_oldest(void **data)
+{
+	struct board *b = *data, *r = reader(b);
+	struct board_recent x;
+
+	for (int round = 0; round < 3; round++) {
+		int first = round * BOARD_RECENT;
+
+		for (int i = first; i < first + BOARD_RECENT; i++)
+			end_session(b, 0, 1000 + i, (uint64_t)i);
+		for (int i = first; i < first + BOARD_RECENT; i++) {
+			assert_true(board_recent(r, 1000 + i, UINT32_MAX, 0, &x));
+			assert_int_equal(x.conn, i);
+		}
+		assert_false(board_recent(r, 1000 + first - 1, UINT32_MAX, 0, &x));
+	}
+	end_session(b, 0, 7, 9999);
+	assert_true(board_recent(r, 7, UINT32_MAX, 0, &x));
+	assert_false(board_recent(r, 1000 + 2 * BOARD_RECENT, UINT32_MAX, 0, &x));
+	assert_true(board_recent(r, 1001 + 2 * BOARD_RECENT, UINT32_MAX, 0, &x));
+	board_free(r);
+}
+
 int
 main(void)
 {
@@ -281,6 +377,9 @@ main(void)
 		T(test_sealed),
 		T(test_map_refuses_what_is_no_board),
 		T(test_adopt),
+		T(test_recent),
+		T(test_recent_takes_the_newest),
+		T(test_recent_forgets_the_oldest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,9 @@
  * is wrong.  test_trapN pins what libConfuse 3.3 gets wrong by itself. */
 #include "config.h"
 
+#include "conf_diff.h"
 #include "conf_text.h"
+#include "schema.h"
 
 static void
 test_defaults_of_everything(void **state)
@@ -461,6 +463,64 @@ test_equal_parts_are_shared(void **state)
 	conf_free(c);
 }
 
+/* etc/hatchd.conf without the lines' leading '#', if uncomment. */
+static char *
+example(bool uncomment)
+{
+	const char *srcdir = getenv("srcdir");
+	char path[4096], line[256], *text = NULL, *p;
+	size_t len;
+	FILE *in, *out;
+
+	(void)snprintf(path, sizeof(path), "%s/etc/hatchd.conf", srcdir ? srcdir : ".");
+	in = fopen(path, "r");
+	if (!in)
+		skip();
+	out = open_memstream(&text, &len);
+	assert_non_null(out);
+	while (fgets(line, sizeof(line), in)) {
+		p = line;
+		if (uncomment && strncmp(p, "conf = ", 7) == 0)
+			continue;
+		if (uncomment && *p == '#' && p[1] != ' ')
+			p++;
+		(void)fputs(p, out);
+	}
+	(void)fclose(in);
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+static void
+test_example_file(void **state)
+{
+	char *text = example(false);
+	struct conf *c = conf_pure(text), *builtin;
+	struct conf_service s;
+	char buf[64];
+
+	(void)state;
+	assert_int_equal(c->n_services, 0);
+	assert_non_null(c->conf);
+	conf_free(c);
+	free(text);
+
+	text = example(true);
+	c = conf_pure(text);
+	builtin = expect_good("");
+	assert_int_equal(conf_diff_global(c, builtin, buf, sizeof(buf)), 0);
+	assert_int_equal(c->n_services, 1);
+	s = c->services[0];
+	s.listen = builtin->services[0].listen;
+	s.n_listen = builtin->services[0].n_listen;
+	(void)conf_diff_service(&s, builtin->services, buf, sizeof(buf));
+	assert_string_equal(buf, "rlimits");
+	assert_int_equal(s.n_rlimits, SCHEMA_RLIMIT_ITEMS);
+	conf_free(builtin);
+	conf_free(c);
+	free(text);
+}
+
 int
 main(void)
 {
@@ -487,6 +547,7 @@ main(void)
 		cmocka_unit_test(test_one_bad_entry_among_many),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_equal_parts_are_shared),
+		cmocka_unit_test(test_example_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

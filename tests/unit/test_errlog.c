@@ -33,8 +33,9 @@ setup(void **state)
 	t->rig = rig_new();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv), 0);
 	assert_int_equal(setsockopt(sv[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof one), 0);
-	t->errlog = errlog_new(t->rig->ev, t->rig->link, t->rig->board, sv[0]);
+	t->errlog = errlog_new(t->rig->ev, t->rig->link, t->rig->board);
 	assert_non_null(t->errlog);
+	assert_int_equal(errlog_add(t->errlog, sv[0]), 0);
 	t->fd = sv[1];
 	*state = t;
 	return 0;

@@ -50,7 +50,8 @@ test_daytime_agrees_with_strftime(void **state)
 		struct tm tm;
 
 		assert_non_null(gmtime_r(&t, &tm));
-		assert_true(strftime(want, sizeof want, "%a, %d %b %Y %H:%M:%S +0000\r\n", &tm) > 0);
+		assert_true(strftime(want, sizeof want, "%a, %d %b %Y %H:%M:%S +0000\r\n",
+				     &tm) > 0);
 		check_daytime(t, want);
 	}
 }

@@ -348,6 +348,29 @@ test_queue_while_asking_is_bounded(void **state)
 	close(fd);
 }
 
+/* An answer that never comes does not lock a peer out for ever. */
+static void
+test_asks_again(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a, b;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	put(fd, "first");
+	a = asked(t);
+	rig_run(t->rig, 5050);
+	put(fd, "second");
+	b = asked(t);
+	assert_int_equal(b.handle, a.handle);
+	say(t, &a, REASON_ACCESS, 1000);	/* too late */
+	say(t, &b, REASON_NONE, 1000);
+	expect(t, fd, "first");
+	expect(t, fd, "second");
+	close(fd);
+}
+
 static void
 test_session(void **state)
 {
@@ -767,6 +790,7 @@ main(void)
 		TEST(test_S10_ports_that_could_answer),
 		TEST(test_S10_no_amplification),
 		TEST(test_queue_while_asking_is_bounded),
+		TEST(test_asks_again),
 		TEST(test_session),
 		TEST(test_session_empty_datagrams),
 		TEST(test_session_once),

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The sockets that handlers get as stderr: one pair for each account.  All
+ * handlers of an account share one end, and could shut it down or disconnect
+ * it; they can't reach that of another account.  Of more accounts than
+ * PROTO_ERRLOGS the stderr is not read.
+ */
+#ifndef HATCHD_STDERRS_H
+#define HATCHD_STDERRS_H
+
+#include <sys/types.h>
+
+struct master;
+struct stderrs;
+
+struct stderrs *stderrs_new(struct master *m);
+void stderrs_free(struct stderrs *all);
+
+/* The handlers' end for this account, at a low number (see spawn.c); borrowed.
+ * -1 if there can't be one (told in the log). */
+int stderrs_fd(struct stderrs *all, uid_t uid);
+
+/* Hands the other ends to a talker that has just started. */
+void stderrs_send(struct stderrs *all);
+
+#endif
