@@ -153,13 +153,13 @@ add_listen(struct targets *ts, const struct conf_service *s, const struct conf_l
 
 int
 bind_targets(const struct conf_service *s, struct bind_target **ret, const char **ret_why,
-	     int *ret_line)
+	     const struct conf_listen **ret_at)
 {
 	struct targets ts = { .list = calloc(BIND_TARGETS, sizeof(*ts.list)) };
 
 	if (!ts.list) {
 		*ret_why = "out of memory";
-		*ret_line = s->line;
+		*ret_at = NULL;
 		return -1;
 	}
 	for (int i = 0; i < s->n_listen; i++) {
@@ -167,7 +167,7 @@ bind_targets(const struct conf_service *s, struct bind_target **ret, const char 
 
 		if (why) {
 			*ret_why = why;
-			*ret_line = s->listen[i].line;
+			*ret_at = &s->listen[i];
 			bind_targets_free(ts.list, ts.n);
 			return -1;
 		}
@@ -358,6 +358,8 @@ bind_open(const struct bind_target *t, const struct conf_service *s, struct addr
 	}
 	if (r == 0)
 		r = apply(fd, t, s, false, ret_step);
+	if (r == 0 && t->share)
+		r = sockopt_share(fd, false);
 	if (r == -1) {
 		int error = errno;
 

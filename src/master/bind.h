@@ -21,6 +21,7 @@ struct bind_target {
 	uint16_t nth;		/* tells apart those of a service with port 0 */
 	bool optional;		/* IPv6 half of "tcp:80": no IPv6, no error */
 	bool literal;		/* the address was written as a number */
+	bool share;		/* with a socket of ours that is going to be closed */
 	int line;		/* in the service's file */
 };
 
@@ -28,9 +29,9 @@ struct bind_target {
 
 /* All sockets that a service's listen asks for.  Resolves names (may wait for
  * a name server).  Returns how many, in a malloced array, or -1 and *ret_why
- * (static or in buf) with the line of the listen it is about. */
+ * (static) with the listen it is about, or NULL. */
 int bind_targets(const struct conf_service *s, struct bind_target **ret,
-		 const char **ret_why, int *ret_line);
+		 const char **ret_why, const struct conf_listen **ret_at);
 void bind_target_fini(struct bind_target *t);
 void bind_targets_free(struct bind_target *t, int n);
 bool bind_target_equal(const struct bind_target *a, const struct bind_target *b);

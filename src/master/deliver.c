@@ -135,6 +135,13 @@ deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *pe
 	(void)close(fd);
 }
 
+/* A reload may have made another one of it since it accepted them. */
+static bool
+takes_connections(const struct service *s)
+{
+	return s->conf && s->conf->exec && !s->conf->wait;
+}
+
 void
 deliver_retry(struct master *m)
 {
@@ -144,7 +151,7 @@ deliver_retry(struct master *m)
 
 		if (!x || x->fd == -1)
 			continue;
-		if (!x->service->conf || m->stopping) {
+		if (!takes_connections(x->service) || m->stopping) {
 			session_cancel(m->sessions, x);
 			continue;
 		}
@@ -236,10 +243,10 @@ deliver_wait(struct master *m, struct listener *l)
 		return;
 	}
 	x->listener = l;
-	if (all)
-		listeners_pause_service(s, PAUSE_HANDLER);
-	else
-		listener_pause(l, PAUSE_HANDLER);
+	x->all_listeners = all;
+	listener_lend(l, slot);
+	for (struct listener *o = s->listeners; all && o; o = o->next)
+		listener_lend(o, slot);
 }
 
 enum reason

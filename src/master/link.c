@@ -153,7 +153,7 @@ link_send_listener(struct master *m, struct listener *l)
 	const struct conf_service *c = l->service->conf;
 	union msg msg = { 0 };
 
-	if (!talkproc_ready(m) || l->fd == -1)
+	if (!talkproc_ready(m) || l->fd == -1 || l->holder != 0)
 		return;
 	msg.dgram.listener = l->number;
 	msg.dgram.internal = c->internal;

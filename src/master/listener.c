@@ -12,6 +12,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -371,6 +373,15 @@ kind_of(const struct listener *l, const struct conf_service *c)
 	return datagram ? LISTENER_TALKER : LISTENER_ACCEPT;
 }
 
+/* A handler that gets the socket itself expects it to block.  The mode is the
+ * socket's, not the descriptor's: never changed while a handler has it. */
+static void
+set_mode(const struct listener *l)
+{
+	if (fd_set_nonblock(l->fd, l->kind != LISTENER_WAIT) == -1)
+		log_warn("service %s: can't set its socket's mode", service_name(l->service));
+}
+
 void
 listener_attach(struct listener *l, struct service *s)
 {
@@ -388,9 +399,8 @@ listener_attach(struct listener *l, struct service *s)
 	m->listeners->ports_stale = true;
 	if (l->fd == -1)
 		return;
-	/* a handler that gets the socket itself expects it to block */
-	if (fd_set_nonblock(l->fd, l->kind != LISTENER_WAIT) == -1)
-		log_warn("service %s: can't set its socket's mode", service_name(s));
+	if (l->holder == 0)
+		set_mode(l);
 	update(l);
 	if (l->kind == LISTENER_TALKER)
 		link_send_listener(m, l);
@@ -421,8 +431,8 @@ listener_detach(struct listener *l)
 void
 listener_free(struct listeners *all, struct listener *l, bool unlink_path)
 {
-	if (l->paused & PAUSE_HANDLER)
-		sessions_forget_listener(l->service->master->sessions, l);
+	if (l->holder != 0)
+		sessions_forget_listener(all->master->sessions, l);
 	listener_detach(l);
 	if (unlink_path && l->fd != -1 && l->target.path && l->target.path[0] == '/')
 		(void)unlink(l->target.path);
@@ -449,14 +459,80 @@ listener_open(struct listener *l, int fd, uint16_t port)
 }
 
 void
-listener_shut(struct listener *l)
+listener_lend(struct listener *l, uint32_t slot)
 {
-	struct service *s = l->service;
+	l->holder = slot + 1;
+	listener_pause(l, PAUSE_HANDLER);
+}
 
-	listener_detach(l);
-	fd_close(&l->fd);
-	l->shut = l->path_taken = true;
-	listener_attach(l, s);
+void
+listener_return(struct listener *l)
+{
+	l->holder = 0;
+	if (l->fd == -1 || !l->service) {
+		listener_resume(l, PAUSE_HANDLER);
+		return;
+	}
+	set_mode(l);		/* the handler may have changed it, too */
+	listener_resume(l, PAUSE_HANDLER);
+	if (l->kind == LISTENER_TALKER)	/* since a reload */
+		link_send_listener(l->service->master, l);
+}
+
+void
+listeners_return(struct listeners *all, uint32_t slot)
+{
+	for (uint32_t i = 0; i < all->rows; i++)
+		if (all->table[i] && all->table[i]->holder == slot + 1)
+			listener_return(all->table[i]);
+}
+
+/* A UNIX socket goes on under another name, one that is nobody else's; for the
+ * others the kernel lets two of the same user share an address. */
+#define ASIDE ".old"
+
+bool
+listener_give_way(struct listener *l)
+{
+	char *aside;
+
+	if (!l->target.path) {
+		int on = 1;
+
+		l->gave_way = setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
+		return l->gave_way;
+	}
+	if (asprintf(&aside, "%s" ASIDE, l->target.path) < 0)
+		return false;
+	if (renameat2(AT_FDCWD, l->target.path, AT_FDCWD, aside, RENAME_NOREPLACE) == -1) {
+		free(aside);
+		return false;
+	}
+	free(l->target.path);
+	l->target.path = aside;
+	l->gave_way = true;
+	return true;
+}
+
+void
+listener_take_back(struct listener *l)
+{
+	char *path = l->target.path;
+	int off = 0;
+
+	l->gave_way = false;
+	if (!path) {
+		(void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &off, sizeof(off));
+		return;
+	}
+	path = strndup(path, strlen(path) - strlen(ASIDE));
+	if (!path || rename(l->target.path, path) == -1) {
+		log_warn("service %s: %s", service_name(l->service), l->target.path);
+		free(path);
+		return;
+	}
+	free(l->target.path);
+	l->target.path = path;
 }
 
 bool

@@ -39,6 +39,7 @@ struct listener {
 	struct bind_target target;	/* its identity */
 	uint32_t number;		/* for the talker; its place in the table */
 	int fd;				/* -1: not bound yet */
+	uint32_t holder;		/* slot + 1 of the session whose handler has it */
 	uint16_t port;			/* as bound: port 0 replaced */
 	uint8_t kind;
 	uint8_t paused;
@@ -46,8 +47,7 @@ struct listener {
 	bool queued : 1;		/* is in a list of waiting ones */
 	bool sent : 1;			/* the talker has it */
 	bool fresh : 1;			/* made by a reload that is not through yet */
-	bool shut : 1;			/* closed to make way, see swap.c */
-	bool path_taken : 1;		/* its UNIX path is another listener's now */
+	bool gave_way : 1;		/* to a new one with the same address */
 };
 
 /* A bounded table of all listeners by number. */
@@ -73,8 +73,18 @@ void listener_detach(struct listener *l);
 void listener_free(struct listeners *all, struct listener *l, bool unlink_path);
 /* A socket was bound after all; takes fd. */
 void listener_open(struct listener *l, int fd, uint16_t port);
-/* Closes the socket to make way for another one with the same address. */
-void listener_shut(struct listener *l);
+/* Lets another socket be bound to the same address beside it, until it is
+ * closed or has its address to itself again.  bind_open has to share, too.
+ * False if it can't. */
+bool listener_give_way(struct listener *l);
+void listener_take_back(struct listener *l);
+
+/* Lends it to the handler of a session (PAUSE_HANDLER); it comes back with the
+ * end of the handler. */
+void listener_lend(struct listener *l, uint32_t slot);
+void listener_return(struct listener *l);
+/* The same for all those that the handler of a session has. */
+void listeners_return(struct listeners *all, uint32_t slot);
 
 /* Sets or clears reasons not to poll; polling follows. */
 void listener_pause(struct listener *l, uint8_t reason);

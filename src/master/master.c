@@ -103,9 +103,7 @@ close_listeners(struct master *m)
 		if (l)
 			listener_free(m->listeners, l, true);
 	}
-	if (m->control_fd != -1 && m->conf->control && m->conf->control[0] == '/')
-		(void)unlink(m->conf->control);
-	fd_close(&m->control_fd);
+	setup_close_control(m);
 }
 
 /* SIGTERM, SIGINT: once: no new sessions, TERM to the handlers, KILL later;

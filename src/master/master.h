@@ -47,6 +47,7 @@ struct master {
 	rlim_t fd_limit, fd_soft;	/* in force; as found, for handlers */
 	int null_fd;		/* /dev/null */
 	int control_fd;		/* -1: none */
+	char *control_path;	/* NULL: none */
 	struct ev_timer admit, retry, rebind, watchdog;
 	struct log_rate accept_errors, clone_errors, link_errors;
 	uint64_t next_conn;

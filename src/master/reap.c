@@ -124,10 +124,10 @@ reap_wait_handler(struct master *m, struct listener *l, const struct session *x)
 	struct service *s = l->service;
 	struct session_wait now;
 
-	/* it may have changed the mode, which it shares with us */
-	(void)fd_set_nonblock(l->fd, l->kind != LISTENER_WAIT);
-	if (!s || session_row(m->sessions, x)->step != 0 || m->stopping) {
-		/* deliver.c has noted a failed start already */
+	if (s != x->service || l->kind != LISTENER_WAIT || m->stopping ||
+	    session_row(m->sessions, x)->step != 0) {
+		/* what is left is another one's since a reload; and a failed
+		 * start deliver.c has noted already */
 	} else if (reap_wait_look(l, &now) && unread(l, x, &now, ev_now_ms(m->ev) - x->start_ms)) {
 		service_failed(s);
 		events_unread(m, s, now.peer.family != 0 ? &now.peer : NULL);
@@ -136,8 +136,5 @@ reap_wait_handler(struct master *m, struct listener *l, const struct session *x)
 	} else {
 		service_succeeded(s);
 	}
-	if (s && s->conf && s->conf->pass == CONF_PASS_LISTEN_FDS)
-		listeners_resume_service(s, PAUSE_HANDLER);
-	else
-		listener_resume(l, PAUSE_HANDLER);
+	listener_return(l);
 }

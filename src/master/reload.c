@@ -105,8 +105,6 @@ apply_global(struct master *m, const char *changed)
 	    log_open(m->conf->log, m->conf->log_format == CONF_LOG_JSON ? LOGF_JSON : LOGF_TEXT,
 		     "hatchd") == -1)
 		log_warn("log %s: it stays where it was", m->conf->log);
-	if (strstr(changed, "control"))
-		setup_control(m);
 }
 
 static void
@@ -155,6 +153,7 @@ on_finish(void *arg)
 		return;
 	}
 	apply_global(m, global);
+	setup_control(m);
 	succeeded(m, &res, global);
 }
 

@@ -285,6 +285,8 @@ session_reaped(struct sessions *all, struct session *x, int status, const struct
 		x->listener = NULL;
 		reap_wait_handler(all->master, l, x);
 	}
+	if (x->all_listeners)
+		listeners_return(all->master->listeners, session_slot(all, x));
 	if (!x->talker)
 		ended(all, x);
 	else
@@ -360,16 +362,10 @@ session_kill(struct sessions *all, struct session *x)
 void
 sessions_forget_listener(struct sessions *all, const struct listener *l)
 {
-	for (uint32_t i = 0; i < all->rows; i++) {
-		struct session *x = &all->table[i];
+	struct session *x = session_at(all, l->holder - 1);
 
-		if (!x->service || x->listener != l)
-			continue;
-		/* one that has all sockets of its service frees the others */
-		x->listener = l->service ? l->service->listeners : NULL;
-		if (x->listener == l)
-			x->listener = l->next;
-	}
+	if (x && x->listener == l)
+		x->listener = NULL;
 }
 
 uint32_t

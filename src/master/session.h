@@ -50,6 +50,7 @@ struct session {
 	uint64_t bytes_in, bytes_out;
 	uint32_t dropped;
 	bool reaped;
+	bool all_listeners;	/* wait: it has all sockets its service had */
 	struct session_wait wait;
 	struct ev_timer timer;	/* next step of stopping it */
 };

@@ -44,6 +44,35 @@ setup_explain(struct problems *p, const struct conf_service *s, const struct bin
 }
 
 void
+setup_explain_targets(struct problems *p, const struct conf_service *s,
+		      const struct conf_listen *at, const char *why)
+{
+	if (at && at->host)
+		problems_add(p, s->file, at->line, "service %s: %s: %s", s->name, at->host, why);
+	else
+		problems_add(p, s->file, at ? at->line : s->line, "service %s: %s", s->name, why);
+}
+
+int
+setup_bind(const struct bind_target *list, int i, const struct conf_service *s, uint16_t before,
+	   struct addr *ret_local, const char **ret_step)
+{
+	const struct bind_target *t = &list[i];
+	struct bind_target same = *t;
+	int fd;
+
+	if (before != 0 && i > 0 && !t->path && t->addr.port == 0 &&
+	    t->addr.family == AF_INET6 && list[i - 1].addr.family == AF_INET &&
+	    list[i - 1].addr.port == 0) {
+		same.addr.port = before;
+		fd = bind_open(&same, s, ret_local, ret_step);
+		if (fd != -1)
+			return fd;
+	}
+	return bind_open(t, s, ret_local, ret_step);
+}
+
+void
 setup_tell_port(const struct listener *l)
 {
 	struct log_line line;
@@ -67,19 +96,15 @@ can_do_without(const struct bind_target *t, int error)
 
 /* 0: bound, or not wanted here; -1: to be tried again. */
 static int
-open_target(struct master *m, struct service *s, struct bind_target *t, uint16_t port,
+open_target(struct master *m, struct service *s, const struct bind_target *list, int i,
 	    struct problems *p)
 {
-	struct bind_target same = *t;
+	const struct bind_target *t = &list[i];
 	struct addr local;
 	const char *step;
 	struct listener *l;
-	int fd;
+	int fd = setup_bind(list, i, s->conf, s->listeners ? s->listeners->port : 0, &local, &step);
 
-	same.addr.port = port;	/* IPv6 gets the port that IPv4 got, if it is free */
-	fd = bind_open(&same, s->conf, &local, &step);
-	if (fd == -1 && port != t->addr.port)
-		fd = bind_open(t, s->conf, &local, &step);
 	if (fd == -1 && can_do_without(t, errno))
 		return 0;
 	if (fd == -1)
@@ -100,23 +125,18 @@ static int
 open_service(struct master *m, struct service *s, struct problems *p)
 {
 	struct bind_target *list;
+	const struct conf_listen *at;
 	const char *why;
-	int n, line, r = 0;
+	int n, r = 0;
 
-	n = bind_targets(s->conf, &list, &why, &line);
+	n = bind_targets(s->conf, &list, &why, &at);
 	if (n == -1) {
-		problems_add(p, s->conf->file, line, "service %s: %s", s->conf->name, why);
+		setup_explain_targets(p, s->conf, at, why);
 		return -1;
 	}
-	for (int i = 0; i < n; i++) {
-		uint16_t port = list[i].addr.port;
-
-		if (port == 0 && i > 0 && s->listeners && list[i].addr.family == AF_INET6 &&
-		    list[i - 1].addr.family == AF_INET && list[i - 1].addr.port == 0)
-			port = s->listeners->port;
-		if (open_target(m, s, &list[i], port, p) == -1)
+	for (int i = 0; i < n; i++)
+		if (open_target(m, s, list, i, p) == -1)
 			r = -1;
-	}
 	bind_targets_free(list, n);
 	return r;
 }
@@ -232,8 +252,8 @@ make_directory(const char *path)
 	(void)mkdir(dir, 0755);
 }
 
-void
-setup_control(struct master *m)
+static int
+open_control(struct master *m, const char *path)
 {
 	struct conf_socket sock = {
 		.mode = 0660, .backlog = 32, .owner_uid = (uid_t)-1,
@@ -242,19 +262,68 @@ setup_control(struct master *m)
 	struct conf_service s = { .name = "control", .socket = &sock };
 	struct bind_target t = {
 		.type = SOCK_STREAM, .addr = { .family = AF_UNIX },
-		.path = (char *)m->conf->control,
+		.path = (char *)path,
 	};
 	struct addr local;
 	const char *step;
+	int fd;
 
-	fd_close(&m->control_fd);
-	if (!m->conf->control)
-		return;
 	if (m->uid == 0)
-		make_directory(m->conf->control);
-	m->control_fd = bind_open(&t, &s, &local, &step);
+		make_directory(path);
+	fd = bind_open(&t, &s, &local, &step);
+	if (fd == -1)
+		log_warn("control socket %s: %s", path, step);
+	return fd;
+}
+
+/* The talker has it, too: it finds that there is nothing to come any more. */
+void
+setup_close_control(struct master *m)
+{
 	if (m->control_fd == -1)
-		log_warn("control socket %s: %s", m->conf->control, step);
-	else
-		link_send_control(m);
+		return;
+	if (m->control_path[0] == '/')
+		(void)unlink(m->control_path);
+	(void)shutdown(m->control_fd, SHUT_RDWR);
+	fd_close(&m->control_fd);
+	free(m->control_path);
+	m->control_path = NULL;
+}
+
+static void
+control_group(const struct master *m)
+{
+	gid_t gid = m->conf->control_gid == (gid_t)-1 ? getegid() : m->conf->control_gid;
+	struct stat st;
+
+	if (m->control_path[0] == '/' && lstat(m->control_path, &st) == 0 && st.st_gid != gid &&
+	    lchown(m->control_path, (uid_t)-1, gid) == -1)
+		log_warn("control socket %s: group", m->control_path);
+}
+
+void
+setup_control(struct master *m)
+{
+	const char *path = m->conf->control;
+	char *copy;
+	int fd;
+
+	if (path && m->control_fd != -1 && strcmp(path, m->control_path) == 0) {
+		control_group(m);
+		return;
+	}
+	if (!path) {
+		setup_close_control(m);
+		return;
+	}
+	fd = open_control(m, path);
+	copy = fd == -1 ? NULL : strdup(path);
+	if (!copy) {
+		fd_close(&fd);
+		return;
+	}
+	setup_close_control(m);
+	m->control_fd = fd;
+	m->control_path = copy;
+	link_send_control(m);
 }

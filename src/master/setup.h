@@ -11,6 +11,7 @@
 
 #include "conf.h"
 
+struct addr;
 struct bind_target;
 struct listener;
 struct master;
@@ -28,11 +29,21 @@ void setup_retry(struct master *m);
 void setup_explain(struct problems *p, const struct conf_service *s,
 		   const struct bind_target *t, const char *step, int error);
 
+/* Adds to p: why bind_targets failed. */
+void setup_explain_targets(struct problems *p, const struct conf_service *s,
+			   const struct conf_listen *at, const char *why);
+
+/* Port 0 of an IPv6 address gets the port that the IPv4 address before it in the
+ * list got, if that is free: bind_open for target i of list. */
+int setup_bind(const struct bind_target *list, int i, const struct conf_service *s,
+	       uint16_t before, struct addr *ret_local, const char **ret_step);
+
 /* Tells a port that the kernel chose. */
 void setup_tell_port(const struct listener *l);
 
-/* The control socket that m->conf asks for; a failure is told and done
- * without. */
+/* The control socket that m->conf asks for, in the place of the one there is,
+ * which stays if that fails. */
 void setup_control(struct master *m);
+void setup_close_control(struct master *m);
 
 #endif

@@ -40,6 +40,12 @@ wants_freebind(const struct bind_target *t, const struct conf_socket *c)
 }
 
 int
+sockopt_share(int fd, bool on)
+{
+	return set(fd, SOL_SOCKET, SO_REUSEPORT, on);
+}
+
+int
 sockopt_before_bind(int fd, const struct bind_target *t, const struct conf_service *s,
 		    const char **ret_step)
 {
@@ -56,6 +62,9 @@ sockopt_before_bind(int fd, const struct bind_target *t, const struct conf_servi
 	 * receivers of a multicast group want and nobody else. */
 	*ret_step = "reuseaddr";
 	if ((t->type != SOCK_DGRAM || c->multicast) && set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
+		return -1;
+	*ret_step = "reuseport";
+	if (t->share && sockopt_share(fd, true) == -1)
 		return -1;
 	*ret_step = "freebind";
 	if (wants_freebind(t, c) && set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,

@@ -13,6 +13,8 @@
  * any time; again: the socket has had others before.  0, or -1 and errno with the option's name in *ret_step. */
 int sockopt_before_bind(int fd, const struct bind_target *t, const struct conf_service *s,
 			const char **ret_step);
+/* Whether it shares its address with others of the same user that want it, too. */
+int sockopt_share(int fd, bool on);
 int sockopt_apply(int fd, const struct bind_target *t, const struct conf_service *s,
 		  bool again, const char **ret_step);
 

@@ -115,18 +115,18 @@ index_old(struct swap *w, char **keys)
 static int
 prepare_part(struct swap *w, struct part *p)
 {
+	const struct conf_listen *at;
 	const char *why;
 	void *found;
-	int line;
 
 	if (find(&w->by_name, p->conf->name, &found)) {
 		p->service = found;
 		(void)conf_diff_service(p->service->conf, p->conf, p->changed, sizeof(p->changed));
 	}
-	p->n = bind_targets(p->conf, &p->targets, &why, &line);
+	p->n = bind_targets(p->conf, &p->targets, &why, &at);
 	if (p->n == -1) {
 		p->n = 0;
-		problems_add(w->problems, p->conf->file, line, "service %s: %s", p->conf->name, why);
+		setup_explain_targets(w->problems, p->conf, at, why);
 		return 0;
 	}
 	p->listeners = calloc((size_t)p->n + 1, sizeof(struct listener *));
@@ -183,33 +183,37 @@ in_the_way(const struct bind_target *old, const struct bind_target *new)
 		 memcmp(old->addr.ip, any, 16) == 0 || memcmp(new->addr.ip, any, 16) == 0);
 }
 
-/* Closes one such socket; its listener stays, to be opened again if the rest
- * fails. */
+/* Lets all such sockets give way; they serve on until the switch, or take their
+ * address back. */
 static bool
 make_way(struct swap *w, const struct bind_target *t)
 {
+	bool any = false;
+
 	for (uint32_t i = 0; i < w->rows; i++) {
 		struct listener *l = listeners_at(w->master->listeners, i);
 
 		if (!l || l->fd == -1 || w->claimed[i] || !in_the_way(&l->target, t))
 			continue;
-		listener_shut(l);
-		return true;
+		any = l->gave_way || listener_give_way(l) || any;
 	}
-	return false;
+	return any;
 }
 
 static int
 bind_new(struct swap *w, struct part *p, int i)
 {
-	const struct bind_target *t = &p->targets[i];
+	struct bind_target *t = &p->targets[i];
+	uint16_t before = i > 0 && p->listeners[i - 1] ? p->listeners[i - 1]->port : 0;
 	struct addr local;
 	const char *step;
-	int fd;
+	int fd = setup_bind(p->targets, i, p->conf, before, &local, &step);
 
-	do
+	if (fd == -1 && errno == EADDRINUSE && make_way(w, t)) {
+		t->share = true;
 		fd = bind_open(t, p->conf, &local, &step);
-	while (fd == -1 && errno == EADDRINUSE && make_way(w, t));
+		t->share = false;
+	}
 	if (fd == -1 && t->optional && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
 		return 0;
 	if (fd == -1) {
@@ -248,18 +252,9 @@ undo(struct swap *w)
 		}
 	for (uint32_t i = 0; i < w->rows; i++) {
 		struct listener *l = listeners_at(m->listeners, i);
-		struct addr local;
-		const char *step;
-		int fd;
 
-		if (!l || !l->shut)
-			continue;
-		l->shut = false;
-		fd = bind_open(&l->target, l->service->conf, &local, &step);
-		if (fd == -1)
-			(void)ev_timer_start(&m->rebind, 0);
-		else
-			listener_open(l, fd, local.port);
+		if (l && l->gave_way)
+			listener_take_back(l);
 	}
 }
 
@@ -344,7 +339,7 @@ close_old(struct swap *w)
 		struct listener *l = listeners_at(w->master->listeners, i);
 
 		if (l && !l->fresh && !w->claimed[i])
-			listener_free(w->master->listeners, l, !l->path_taken);
+			listener_free(w->master->listeners, l, true);
 	}
 }
 

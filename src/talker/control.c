@@ -178,6 +178,11 @@ on_accept(int fd, short what, void *arg)
 		}
 		if (errno == ECONNABORTED || errno == EINTR)
 			continue;
+		if (errno == EINVAL) {		/* shut down by the master */
+			(void)ev_io_set(&c->io, 0);
+			fd_close(&c->fd);
+			return;
+		}
 		if (errno != EAGAIN) {		/* no descriptor, no memory */
 			accept_more(c, false);
 			(void)ev_timer_start(&c->retry, RETRY_MS);	/* or a client's end */

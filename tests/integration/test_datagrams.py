@@ -590,8 +590,8 @@ def test_S10_no_amplification(hatchd):
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         for _ in range(200):
             s.send(b"x")
-        wait_counter(daemon, "chargen", lambda c: c["datagrams_in"] + c.reason("loop") >= 200)
-        c = counters(daemon, "chargen")
+        c = wait_counter(daemon, "chargen", lambda c: c["datagrams_in"] + c.reason("loop") +
+                         c.reason("queue") >= 200)
         assert c["datagrams_out"] <= 30, c
         assert c["bytes_out"] <= 512 * c["datagrams_out"]
     for name in ("echo", "daytime", "time"):
@@ -633,19 +633,19 @@ class Wire:
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self.sock.bind((name, 3))
         self.sock.setblocking(False)
-        self.sport = []
 
     def udp_from(self, ports):
-        """How many UDP packets came from these ports; each counted once."""
-        n = 0
+        """The UDP packets that came from these ports, each once."""
+        found = []
         while True:
             try:
                 data, where = self.sock.recvfrom(65536)
             except BlockingIOError:
-                return n
+                return found
             if where[2] != socket.PACKET_OUTGOING and data[0] >> 4 == 4 and data[9] == 17:
                 begin = (data[0] & 15) * 4
-                n += struct.unpack("!H", data[begin:begin + 2])[0] in ports
+                if struct.unpack("!H", data[begin:begin + 2])[0] in ports:
+                    found.append((socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])))
 
     def close(self):
         self.sock.close()
@@ -682,7 +682,7 @@ def test_S10_echo_and_chargen_never_answer_each_other():
         for to in REFLECTING:
             wait_counter(daemon, to, lambda c: c.reason("loop") >= len(names))
             assert counters(daemon, to)["datagrams_out"] == 0
-        assert wire.udp_from(ports) == sent         # what we sent, and nothing else
+        assert len(wire.udp_from(ports)) == sent         # what we sent, and nothing else
         wire.close()
 
     in_network(test, text)
@@ -719,8 +719,8 @@ def test_S10_no_answer_to_multicast_broadcast_and_nobody():
         # and one that may be answered, so that all before it has been seen
         for name in names:
             assert daemon.udp(name, QUESTION)
-        answers = sum(w.udp_from(ports) for w in wires)
-        assert n > 0 and answers == len(names), (n, answers)
+        answers = [a for w in wires for a in w.udp_from(ports)]
+        assert n > 0 and answers == [("127.0.0.1", "127.0.0.1")] * len(names), (n, answers)
         assert len(daemon.log_lines("start", svc="cat")) == 1
         for w in wires:
             w.close()
