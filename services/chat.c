@@ -2,9 +2,8 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * chat: one process for all clients (wait = yes).  What one says goes to all
- * others; who reads too slowly is dropped; it ends when all have left.  Operators
- * command it (who, say, kick, quit) on a UNIX socket or, by hand, standard input.
+ * chat: one process for all clients.  What one says goes to all others; who is too
+ * slow is dropped.  Operators command it on a UNIX socket or, by hand, on stdin.
  */
 #include "svc_conn.h"
 #include "svc_wait.h"
@@ -102,16 +101,16 @@ static bool
 turn(int operators)
 {
 	static struct pollfd p[SVC_SOCKETS + 1 + CLIENTS];
+	int sockets = svc_pollfds(p, full ? 0 : POLLIN), n = 0, i, fd;
 	struct client *c, *who[CLIENTS];
-	int sockets = svc_pollfds(p, full ? 0 : POLLIN), n, i, fd;
 
 	if (operators >= 0)
 		p[sockets++] = (struct pollfd){ operators, full ? 0 : POLLIN, 0 };
-	for (n = 0, c = clients; c < top; c++)
+	for (c = clients; c < top; c++)
 		if (c->used) {
-			who[n] = c;
-			p[sockets + n++] = (struct pollfd){ c->conn.in, POLLIN |
-				(c->conn.queued > 0 ? POLLOUT : 0), 0 };
+			p[sockets + n] = (struct pollfd){ c->conn.in, POLLIN, 0 };
+			p[sockets + n].events |= c->conn.queued > 0 ? POLLOUT : 0;
+			who[n++] = c;
 		}
 	if (poll(p, (nfds_t)(sockets + n), present > 0 ? -1 : svc.idle_ms) == 0)
 		return false;

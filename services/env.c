@@ -83,7 +83,7 @@ show_process(void)
 	fprintf(out, "process.no_new_privs=%d%c", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
 }
 
-/* Limits as "soft hard", -1 for none; signals that aren't at their default. */
+/* Limits as "soft hard", -1 for none; signals that are not as they should be. */
 static void
 show_limits_signals(void)
 {
@@ -103,9 +103,8 @@ show_limits_signals(void)
 	for (i = 1; i <= SIGRTMAX; i++)
 		if (sigismember(&blocked, i) == 1)
 			fprintf(out, "signal.%d=blocked%c", i, 0);
-		else if (sigaction(i, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL)
-			fprintf(out, "signal.%d=%s%c", i,
-				sa.sa_handler == SIG_IGN ? "ignored" : "caught", 0);
+		else if (sigaction(i, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN)
+			fprintf(out, "signal.%d=ignored%c", i, 0);
 }
 
 static ssize_t

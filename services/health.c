@@ -12,10 +12,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define HEAD_MAX 8192		/* bytes of a request */
+#define TICK_MS 10		/* until its end is seen, if a child keeps the pipe */
 
 static char output[65536];	/* of the command; what is more is left out */
 static size_t output_len;
@@ -53,9 +53,10 @@ gather(int fd)
 static bool
 check(char **argv)
 {
-	int64_t end = svc_now() + svc.timeout_ms, left;
-	struct pollfd p[2] = { { -1, POLLIN, 0 }, { -1, POLLIN, 0 } };
+	const int64_t end = svc_now() + svc.timeout_ms;
+	struct pollfd p = { -1, POLLIN, 0 };
 	int fds[2], status = 0;
+	bool over = false;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0 || fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0)
@@ -63,21 +64,22 @@ check(char **argv)
 	pid = fork();
 	if (pid == 0)
 		run(argv, fds[1]);
-	p[0].fd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
-	if (p[0].fd < 0)
+	if (pid < 0)
 		svc_die(EX_OSERR, "cannot start %s: %s", argv[0], strerror(errno));
 	close(fds[1]);
-	p[1].fd = fds[0];
-	while (p[0].revents == 0 && (left = end - svc_now()) > 0)
-		if (poll(p, 2, (int)left) > 0 && p[1].revents != 0 && !gather(fds[0]))
-			p[1].fd = -1;
+	p.fd = fds[0];
+	while (!over && svc_now() < end) {
+		if (poll(&p, 1, TICK_MS) > 0 && !gather(fds[0]))
+			p.fd = -1;
+		over = waitpid(pid, &status, WNOHANG) == pid;
+	}
 	(void)gather(fds[0]);
-	if (p[0].revents == 0) {
+	if (!over) {
 		svc_warn("%s took too long", argv[0]);
 		(void)kill(-pid, SIGKILL);
 		(void)kill(pid, SIGKILL);	/* if it has not come to setpgid yet */
+		(void)waitpid(pid, &status, 0);
 	}
-	(void)waitpid(pid, &status, 0);
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -120,15 +122,14 @@ int
 main(int argc, char **argv)
 {
 	char request[HEAD_MAX], method[16], version[16];
-	bool body;
-	int rc;
+	bool body, good;
 
 	argv = svc_options("health", argc, argv, 1, INT_MAX, " command ...");
 	(void)svc_start(SVC_STREAM);
 	svc.until_ms = svc_now() + svc.timeout_ms;
-	rc = read_head(request, sizeof(request));
+	good = read_head(request, sizeof(request)) == 0;
 	svc.until_ms = 0;
-	if (rc < 0) {
+	if (!good) {
 		if (errno == ETIMEDOUT)
 			return answer("408 Request Timeout", true, EX_TEMPFAIL);
 		if (errno == EMSGSIZE)

@@ -84,6 +84,7 @@ main(int argc, char **argv)
 {
 	static const char *start[65536];
 	const char *file, *quote;
+	char *text = NULL;
 	uint32_t n;
 
 	file = svc_options("qotd", argc, argv, 0, 1, " [file]")[0];
@@ -91,7 +92,8 @@ main(int argc, char **argv)
 	if (file == NULL) {
 		quote = quotes[below(sizeof(quotes) / sizeof(quotes[0]))];
 	} else {
-		n = divide(load(file), start, 65536);
+		text = load(file);
+		n = divide(text, start, 65536);
 		if (n == 0)
 			svc_die(EX_DATAERR, "%s: no quotes in it", file);
 		quote = start[below(n)];
@@ -99,5 +101,6 @@ main(int argc, char **argv)
 	if (svc_write(STDOUT_FILENO, quote, strnlen(quote, QUOTE_MAX)) < 0)
 		return svc_code();
 	svc_finish(STDIN_FILENO, STDOUT_FILENO);
+	free(text);
 	return EX_OK;
 }

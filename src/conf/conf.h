@@ -42,11 +42,11 @@ enum {				/* bits of log_events */
 
 struct conf_listen {		/* one string of listen = { } */
 	const char *text;	/* as written, for messages */
-	int line;		/* in the service's file */
-	enum conf_proto proto;
 	const char *host;	/* address literal or name; NULL: any */
 	const char *path;	/* UNIX; abstract ones begin with '@'; else NULL */
+	int line;		/* in the service's file */
 	uint16_t port, port_last;	/* host byte order; equal unless a range */
+	uint8_t proto;		/* enum conf_proto */
 };
 
 struct conf_limits {
@@ -95,38 +95,45 @@ struct conf_account {
 	const gid_t *groups;	/* the list for setgroups(2) */
 };
 
-/* Numbers stand in pairs, so that nothing is lost between the pointers: there
- * may be ten thousand of these. */
-struct conf_service {
-	const char *name;
-	const char *file;	/* where the section is */
-	int line;		/* of its title */
-	int user_line, exec_line;	/* of the setting, or line */
-	int n_listen;
-	const struct conf_listen *listen;
-	const char *const *exec;	/* program and arguments, NULL-terminated; or NULL */
-	const char *argv0;	/* NULL: the program's path */
-	enum internal internal;	/* INTERNAL_NONE: exec is set */
-	enum conf_pass pass;
+/* What most services have in common: equal ones share one block. */
+struct conf_common {
 	const char *user, *group;	/* as written; NULL: not given */
 	const struct conf_account *account;	/* NULL: internal, or not enabled */
 	const char *directory;	/* never NULL: "/" */
 	const char *chroot;	/* NULL: none */
-	mode_t umask;
-	int nice;
 	const char *const *environment;	/* NAME=value, NULL-terminated; or NULL */
 	const char *const *pass_environment;	/* names; or NULL */
-	enum conf_stderr stderr_to;
-	unsigned log_events;	/* CONF_LOG_... */
 	const struct conf_limits *limits;
 	const struct conf_timeouts *timeouts;
 	const struct conf_socket *socket;
 	const struct conf_session *session;
 	const struct conf_rlimit *rlimits;	/* by resource, each once */
 	int n_rlimits;
+	mode_t umask;
+	int nice;
+	unsigned log_events;	/* CONF_LOG_... */
+	enum conf_pass pass;
+	enum conf_stderr stderr_to;
 	enum conf_on_reload on_reload;
-	bool enabled, wait, groups;
+	bool wait, groups;
 };
+
+/* There may be ten thousand of these: small, and no gap between the fields. */
+struct conf_service {
+	const char *name;
+	const char *file;	/* where the section is */
+	const struct conf_common *common;
+	const struct conf_listen *listen;
+	const char *const *exec;	/* program and arguments, NULL-terminated; or NULL */
+	const char *argv0;	/* NULL: the program's path */
+	int line;		/* of its title */
+	int user_line, exec_line;	/* of the setting, or line */
+	uint8_t n_listen;
+	uint8_t internal;	/* enum internal; INTERNAL_NONE: exec is set */
+	bool enabled;
+};
+
+_Static_assert(CONF_LISTENERS <= UINT8_MAX, "n_listen is too small");
 
 struct conf {
 	const char *file;	/* the main file */

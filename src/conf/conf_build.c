@@ -27,6 +27,7 @@ struct conf_build {
 	struct conf_service *services;	/* of conf, not yet const */
 	struct conf_check *check;
 	struct conf_draft builtin, defaults, draft;
+	const struct conf_common *common;	/* of the service before, or NULL */
 	struct conf_given given;	/* in the current service or defaults */
 	struct conf_given global;
 	const char *global_file[SCHEMA_ITEMS];
@@ -56,11 +57,11 @@ out_of_memory(struct conf_build *b)
 	b->no_memory = true;
 }
 
-/* Where the fields of a section are while a service is being built. */
+/* Where the field of a setting is while a service is being built. */
 static void *
-draft_base(struct conf_draft *d, enum schema_section section)
+draft_base(struct conf_draft *d, enum schema_id id)
 {
-	switch (section) {
+	switch (schema[id].in) {
 	case SCHEMA_LIMITS:
 		return &d->limits;
 	case SCHEMA_TIMEOUTS:
@@ -70,18 +71,19 @@ draft_base(struct conf_draft *d, enum schema_section section)
 	case SCHEMA_SESSION:
 		return &d->session;
 	default:
-		return &d->s;
+		return schema[id].flags & SCHEMA_COMMON ? (void *)&d->common : &d->s;
 	}
 }
 
 static void
 draft_link(struct conf_draft *d)
 {
-	d->s.limits = &d->limits;
-	d->s.timeouts = &d->timeouts;
-	d->s.socket = &d->socket;
-	d->s.session = &d->session;
-	d->s.rlimits = d->rlimits;
+	d->s.common = &d->common;
+	d->common.limits = &d->limits;
+	d->common.timeouts = &d->timeouts;
+	d->common.socket = &d->socket;
+	d->common.session = &d->session;
+	d->common.rlimits = d->rlimits;
 }
 
 static void
@@ -114,7 +116,7 @@ set_builtin(struct conf_build *b, enum schema_id id)
 		}
 	}
 	ok = conf_value_set(&b->to, id, it->in == SCHEMA_GLOBAL ? (void *)b->conf :
-			    draft_base(&b->builtin, it->in), v, n);
+			    draft_base(&b->builtin, id), v, n);
 	assert(ok || b->no_memory);
 }
 
@@ -237,35 +239,58 @@ conf_build_put(struct conf_build *b, enum schema_id id, const struct conf_text *
 	schema_set_add(&b->given.set, id);
 	b->given.line[id] = n ? v[0].line : b->entry->line;
 	ok = schema[id].in == SCHEMA_RLIMITS ? put_rlimit(b, d, id, v) :
-		conf_value_set(&b->to, id, draft_base(d, schema[id].in), v, n);
+		conf_value_set(&b->to, id, draft_base(d, id), v, n);
 	if (!ok)
 		b->given.faulty = true;
 }
 
-/* The draft as a service whose sections are shared with equal ones. */
+/* A block equal to data: that of the service before, most likely. */
+static const void *
+share(struct conf_build *b, const void *before, const void *data, size_t size)
+{
+	if (before && memcmp(before, data, size) == 0)
+		return before;
+	before = arena_intern(b->arena, data, size);
+	if (!before)
+		out_of_memory(b);
+	return before;
+}
+
+/* The draft's common settings as blocks that equal services share. */
+static const struct conf_common *
+store_common(struct conf_build *b)
+{
+	static const struct conf_common none;
+	const struct conf_draft *d = &b->draft;
+	const struct conf_common *before = b->common;
+	const struct conf_common *o = before ? before : &none;
+	struct conf_common c;
+
+	memcpy(&c, &d->common, sizeof(c));	/* with its padding */
+	c.limits = share(b, o->limits, &d->limits, sizeof(d->limits));
+	c.timeouts = share(b, o->timeouts, &d->timeouts, sizeof(d->timeouts));
+	c.socket = share(b, o->socket, &d->socket, sizeof(d->socket));
+	c.session = share(b, o->session, &d->session, sizeof(d->session));
+	c.n_rlimits = d->n_rlimits;
+	c.rlimits = NULL;
+	if (d->n_rlimits)
+		c.rlimits = share(b, NULL, d->rlimits,
+				  (size_t)d->n_rlimits * sizeof(d->rlimits[0]));
+	b->common = share(b, before, &c, sizeof(c));
+	return b->common;
+}
+
 static void
 store_service(struct conf_build *b)
 {
-	struct conf_draft *d = &b->draft;
 	struct conf_service *s = &b->services[b->conf->n_services];
 
-	memcpy(s, &d->s, sizeof(*s));
+	memcpy(s, &b->draft.s, sizeof(*s));
 	s->user_line = schema_set_has(&b->given.set, SET_SERVICE_USER) ?
 		b->given.line[SET_SERVICE_USER] : s->line;
 	s->exec_line = schema_set_has(&b->given.set, SET_EXEC) ?
 		b->given.line[SET_EXEC] : s->line;
-	s->limits = arena_intern(b->arena, &d->limits, sizeof(d->limits));
-	s->timeouts = arena_intern(b->arena, &d->timeouts, sizeof(d->timeouts));
-	s->socket = arena_intern(b->arena, &d->socket, sizeof(d->socket));
-	s->session = arena_intern(b->arena, &d->session, sizeof(d->session));
-	s->n_rlimits = d->n_rlimits;
-	s->rlimits = NULL;
-	if (d->n_rlimits)
-		s->rlimits = arena_intern(b->arena, d->rlimits,
-					  (size_t)d->n_rlimits * sizeof(d->rlimits[0]));
-	if (!s->limits || !s->timeouts || !s->socket || !s->session ||
-	    (d->n_rlimits && !s->rlimits))
-		out_of_memory(b);
+	s->common = store_common(b);
 	b->conf->n_services++;
 }
 

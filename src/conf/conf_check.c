@@ -112,7 +112,7 @@ has_sessions(const struct conf_service *s)
 {
 	int i;
 
-	if (s->internal != INTERNAL_NONE || s->wait)
+	if (s->internal != INTERNAL_NONE || s->common->wait)
 		return false;
 	for (i = 0; i < s->n_listen; i++)
 		if (!listen_is_stream(s->listen[i].proto))
@@ -148,8 +148,10 @@ static void
 reset(struct conf_draft *d, const struct conf_draft *from, enum schema_id id)
 {
 	const struct schema_item *it = &schema[id];
+	bool common = it->flags & SCHEMA_COMMON;
+	char *to = common ? (char *)&d->common : (char *)&d->s;
 
-	memcpy((char *)&d->s + it->offset, (const char *)&from->s + it->offset, it->size);
+	memcpy(to + it->offset, (const char *)schema_base(&from->s, id) + it->offset, it->size);
 }
 
 /* Settings of handlers in an internal service.  Those of `defaults` are
@@ -165,7 +167,7 @@ check_internal(struct conf_check *ck, struct conf_draft *d, const struct conf_gi
 		if (!(it->flags & SCHEMA_HANDLER) || it->type == SCHEMA_SUB)
 			continue;
 		if (schema_set_has(&given->set, id) &&
-		    !conf_field_equal(it, &d->s, &ck->builtin->s))
+		    !conf_field_equal(it, schema_base(&d->s, id), schema_base(&ck->builtin->s, id)))
 			problem(ck, d, given, id, "%s can't be used with internal", it->name);
 		reset(d, ck->builtin, id);
 	}
@@ -196,15 +198,15 @@ check_wait(struct conf_check *ck, struct conf_draft *d, const struct conf_given 
 	const struct conf_service *s = &d->s;
 	int i;
 
-	if (s->pass == CONF_PASS_LISTEN_FDS && !s->wait)
+	if (s->common->pass == CONF_PASS_LISTEN_FDS && !s->common->wait)
 		problem(ck, d, given, SET_PASS, "pass = listen_fds needs wait = yes");
-	if (s->wait && schema_set_has(&given->set, SET_INSTANCES) && d->limits.instances != 1 &&
+	if (s->common->wait && schema_set_has(&given->set, SET_INSTANCES) && d->limits.instances != 1 &&
 	    d->limits.instances != ck->builtin->limits.instances)
 		problems_warn(ck->problems, s->file, given->line[SET_INSTANCES],
 			      "service %s: limits.instances: with wait = yes there is one handler "
 			      "for each address", s->name);
 	for (i = 0; i < s->n_listen; i++)
-		if (s->listen[i].proto == CONF_UNIX_DGRAM && !s->wait && s->exec)
+		if (s->listen[i].proto == CONF_UNIX_DGRAM && !s->common->wait && s->exec)
 			problems_add(ck->problems, s->file, s->listen[i].line,
 				     "service %s: listen: unix-dgram needs wait = yes or internal: "
 				     "a client without a name of its own can't be answered",
@@ -216,14 +218,15 @@ static void
 check_program(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
 {
 	const struct conf_service *s = &d->s;
+	const char *chroot = d->common.chroot;
 	char path[8192];
 	int line = schema_set_has(&given->set, SET_EXEC) ? given->line[SET_EXEC] : s->line;
 
-	if (s->exec[0] == ck->exec && s->chroot == ck->chroot)
+	if (s->exec[0] == ck->exec && chroot == ck->chroot)
 		return;
 	ck->exec = s->exec[0];
-	ck->chroot = s->chroot;
-	(void)snprintf(path, sizeof(path), "%s%s", s->chroot ? s->chroot : "", s->exec[0]);
+	ck->chroot = chroot;
+	(void)snprintf(path, sizeof(path), "%s%s", chroot ? chroot : "", s->exec[0]);
 	if (access(path, F_OK) < 0)
 		problems_warn(ck->problems, s->file, line, "service %s: exec: %s: %m", s->name,
 			      path);
@@ -231,7 +234,7 @@ check_program(struct conf_check *ck, struct conf_draft *d, const struct conf_giv
 
 /* The account of a daemon that can't change it. */
 static const struct conf_account *
-own_account(struct conf_check *ck, const struct conf_service *s, const char **ret_why)
+own_account(struct conf_check *ck, const struct conf_common *s, const char **ret_why)
 {
 	const struct conf_account *a, *named;
 	char uid[16], gid[16];
@@ -261,7 +264,7 @@ own_account(struct conf_check *ck, const struct conf_service *s, const char **re
 static void
 check_account(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
 {
-	struct conf_service *s = &d->s;
+	struct conf_common *s = &d->common;
 	const char *why = "";
 	bool group;
 
@@ -271,7 +274,7 @@ check_account(struct conf_check *ck, struct conf_draft *d, const struct conf_giv
 				"run by root, a service with exec must name it");
 		return;
 	}
-	if (!ck->env->lookup || !s->enabled)
+	if (!ck->env->lookup || !d->s.enabled)
 		return;
 	if (!ck->account || s->user != ck->user || s->group != ck->group ||
 	    s->groups != ck->groups) {

@@ -23,7 +23,8 @@ struct conf_given {
 };
 
 struct conf_draft {
-	struct conf_service s;	/* its sections are the ones below */
+	struct conf_service s;	/* its parts are the ones below */
+	struct conf_common common;
 	struct conf_limits limits;
 	struct conf_timeouts timeouts;
 	struct conf_socket socket;

@@ -52,7 +52,7 @@ accounts_equal(const struct conf_account *a, const struct conf_account *b)
 }
 
 static bool
-rlimits_equal(const struct conf_service *a, const struct conf_service *b)
+rlimits_equal(const struct conf_common *a, const struct conf_common *b)
 {
 	int i;
 
@@ -69,16 +69,16 @@ rlimits_equal(const struct conf_service *a, const struct conf_service *b)
 static bool
 sections_equal(const struct conf_service *a, const struct conf_service *b, unsigned section)
 {
+	const struct conf_socket *x = a->common->socket, *y = b->common->socket;
 	unsigned id;
 
 	if (section == SCHEMA_RLIMITS)
-		return rlimits_equal(a, b);
+		return rlimits_equal(a->common, b->common);
 	for (id = schema_first(section); id < schema_first(section + 1); id++)
-		if (!conf_field_equal(&schema[id], schema_base(a, section),
-				      schema_base(b, section)))
+		if (!conf_field_equal(&schema[id], schema_base(a, id), schema_base(b, id)))
 			return false;
-	return section != SCHEMA_SOCKET || (a->socket->owner_uid == b->socket->owner_uid &&
-					    a->socket->owner_gid == b->socket->owner_gid);
+	return section != SCHEMA_SOCKET ||
+		(x->owner_uid == y->owner_uid && x->owner_gid == y->owner_gid);
 }
 
 size_t
@@ -95,9 +95,9 @@ conf_diff_service(const struct conf_service *a, const struct conf_service *b, ch
 	for (id = schema_first(SCHEMA_SERVICE); id < schema_first(SCHEMA_SERVICE + 1); id++) {
 		it = &schema[id];
 		equal = it->type == SCHEMA_SUB ? sections_equal(a, b, it->sub) :
-			conf_field_equal(it, a, b);
+			conf_field_equal(it, schema_base(a, id), schema_base(b, id));
 		if (id == SET_SERVICE_USER && a->enabled == b->enabled)
-			equal = equal && accounts_equal(a->account, b->account);
+			equal = equal && accounts_equal(a->common->account, b->common->account);
 		if (!equal)
 			names_add(&n, it->name);
 	}

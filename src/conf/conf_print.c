@@ -193,7 +193,7 @@ print_limit(FILE *out, const struct schema_item *it, rlim_t value)
 }
 
 static void
-print_rlimits(FILE *out, const struct conf_service *s)
+print_rlimits(FILE *out, const struct conf_common *c)
 {
 	const struct conf_rlimit *r;
 	const struct schema_item *it;
@@ -201,7 +201,7 @@ print_rlimits(FILE *out, const struct conf_service *s)
 
 	for (id = schema_first(SCHEMA_RLIMITS); id < schema_first(SCHEMA_RLIMITS + 1); id++) {
 		it = &schema[id];
-		for (r = s->rlimits; r < s->rlimits + s->n_rlimits; r++) {
+		for (r = c->rlimits; r < c->rlimits + c->n_rlimits; r++) {
 			if (r->resource != it->resource)
 				continue;
 			(void)fprintf(out, "\t\t%s = ", it->name);
@@ -215,25 +215,25 @@ print_rlimits(FILE *out, const struct conf_service *s)
 	}
 }
 
-static void print_settings(FILE *out, const struct conf_service *s, const void *base,
+static void print_settings(FILE *out, const struct conf *c, const struct conf_service *s,
 			   unsigned section, const char *indent);
 
 static void
 print_section(FILE *out, const struct conf_service *s, const struct schema_item *it)
 {
-	if (it->sub == SCHEMA_RLIMITS && s->n_rlimits == 0)
+	if (it->sub == SCHEMA_RLIMITS && s->common->n_rlimits == 0)
 		return;
 	(void)fprintf(out, "\t%s {\n", it->name);
 	if (it->sub == SCHEMA_RLIMITS)
-		print_rlimits(out, s);
+		print_rlimits(out, s->common);
 	else
-		print_settings(out, s, schema_base(s, it->sub), it->sub, "\t\t");
+		print_settings(out, NULL, s, it->sub, "\t\t");
 	(void)fputs("\t}\n", out);
 }
 
-/* s is NULL for the global settings. */
+/* c for the global settings, s for those of a service; the other is NULL. */
 static void
-print_settings(FILE *out, const struct conf_service *s, const void *base, unsigned section,
+print_settings(FILE *out, const struct conf *c, const struct conf_service *s, unsigned section,
 	       const char *indent)
 {
 	const struct schema_item *it;
@@ -249,7 +249,7 @@ print_settings(FILE *out, const struct conf_service *s, const void *base, unsign
 			continue;
 		}
 		(void)fprintf(out, "%s%s = ", indent, it->name);
-		print_value(out, it, indent, base);
+		print_value(out, it, indent, s ? schema_base(s, id) : c);
 		(void)putc('\n', out);
 	}
 }
@@ -260,7 +260,7 @@ conf_print_service(const struct conf_service *s, FILE *out)
 	(void)fputs("service ", out);
 	conf_print_quoted(out, s->name);
 	(void)fputs(" {\n", out);
-	print_settings(out, s, s, SCHEMA_SERVICE, "\t");
+	print_settings(out, NULL, s, SCHEMA_SERVICE, "\t");
 	(void)fputs("}\n", out);
 }
 
@@ -269,7 +269,7 @@ conf_print(const struct conf *c, FILE *out)
 {
 	int i;
 
-	print_settings(out, NULL, c, SCHEMA_GLOBAL, "");
+	print_settings(out, c, NULL, SCHEMA_GLOBAL, "");
 	for (i = 0; i < c->n_services; i++) {
 		(void)putc('\n', out);
 		conf_print_service(&c->services[i], out);

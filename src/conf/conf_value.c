@@ -311,7 +311,7 @@ set_listen(const struct conf_value_to *to, enum schema_id id, struct conf_servic
 	}
 	if (ok) {
 		s->listen = list;
-		s->n_listen = n;
+		s->n_listen = (uint8_t)n;
 	}
 	return ok;
 }

@@ -268,14 +268,16 @@ listen_parse(struct arena *a, const char *text, bool lookup, struct conf_listen 
 	struct conf_listen l;
 	char buf[TEXT_BYTES];
 	size_t len = strlen(text), n = strcspn(text, ":");
+	enum conf_proto proto;
 	const char *why;
 
 	memset(&l, 0, sizeof(l));
 	if (!text[n])
 		return "expected PROTO:[ADDRESS:]PORT or unix:PATH, such as \"tcp:80\"";
-	why = parse_proto(text, n, &l.proto);
+	why = parse_proto(text, n, &proto);
 	if (why)
 		return why;
+	l.proto = (uint8_t)proto;
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return "control characters don't belong here";

@@ -32,6 +32,7 @@ static const char *const fulls[] = { "queue", "refuse", NULL };
 	.offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
 #define G(field) .in = SCHEMA_GLOBAL, FIELD(conf, field)
 #define S(field) .in = SCHEMA_SERVICE, FIELD(conf_service, field)
+#define C(field) .in = SCHEMA_SERVICE, FIELD(conf_common, field)
 #define L(field) .in = SCHEMA_LIMITS, FIELD(conf_limits, field)
 #define T(field) .in = SCHEMA_TIMEOUTS, FIELD(conf_timeouts, field)
 #define K(field) .in = SCHEMA_SOCKET, FIELD(conf_socket, field)
@@ -68,35 +69,35 @@ const struct schema_item schema[SCHEMA_ITEMS] = {
 		.flags = SCHEMA_NOT_IN_DEFAULTS },
 	[SET_INTERNAL] = { "internal", S(internal), .type = SCHEMA_INTERNAL,
 		.flags = SCHEMA_NOT_IN_DEFAULTS },
-	[SET_WAIT] = { "wait", S(wait), .type = SCHEMA_BOOL, .flags = SCHEMA_HANDLER,
+	[SET_WAIT] = { "wait", C(wait), .type = SCHEMA_BOOL, .flags = SCHEMA_COMMON | SCHEMA_HANDLER,
 		.fallback = "no" },
-	[SET_PASS] = { "pass", S(pass), .type = SCHEMA_CHOICE, .words = passes,
-		.flags = SCHEMA_HANDLER, .fallback = "stdio" },
-	[SET_SERVICE_USER] = { "user", S(user), .type = SCHEMA_TEXT, .flags = SCHEMA_HANDLER,
+	[SET_PASS] = { "pass", C(pass), .type = SCHEMA_CHOICE, .words = passes,
+		.flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "stdio" },
+	[SET_SERVICE_USER] = { "user", C(user), .type = SCHEMA_TEXT, .flags = SCHEMA_COMMON | SCHEMA_HANDLER,
 		.fallback = "" },
-	[SET_GROUP] = { "group", S(group), .type = SCHEMA_TEXT, .flags = SCHEMA_HANDLER,
+	[SET_GROUP] = { "group", C(group), .type = SCHEMA_TEXT, .flags = SCHEMA_COMMON | SCHEMA_HANDLER,
 		.fallback = "" },
-	[SET_GROUPS] = { "groups", S(groups), .type = SCHEMA_BOOL, .flags = SCHEMA_HANDLER,
+	[SET_GROUPS] = { "groups", C(groups), .type = SCHEMA_BOOL, .flags = SCHEMA_COMMON | SCHEMA_HANDLER,
 		.fallback = "yes" },
-	[SET_DIRECTORY] = { "directory", S(directory), .type = SCHEMA_TEXT,
-		.form = SCHEMA_ABSOLUTE, .flags = SCHEMA_HANDLER, .fallback = "/" },
-	[SET_CHROOT] = { "chroot", S(chroot), .type = SCHEMA_TEXT, .form = SCHEMA_ABSOLUTE,
-		.flags = SCHEMA_HANDLER, .fallback = "" },
-	[SET_UMASK] = { "umask", S(umask), .type = SCHEMA_OCTAL, .max = 0777,
-		.flags = SCHEMA_HANDLER, .fallback = "022" },
-	[SET_NICE] = { "nice", S(nice), .type = SCHEMA_NUMBER, .min = -20, .max = 19,
-		.flags = SCHEMA_HANDLER, .fallback = "0" },
-	[SET_ENVIRONMENT] = { "environment", S(environment), .type = SCHEMA_LIST, .max = 1024,
-		.form = SCHEMA_ASSIGNMENT, .flags = SCHEMA_HANDLER, .fallback = "" },
-	[SET_PASS_ENVIRONMENT] = { "pass_environment", S(pass_environment),
+	[SET_DIRECTORY] = { "directory", C(directory), .type = SCHEMA_TEXT,
+		.form = SCHEMA_ABSOLUTE, .flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "/" },
+	[SET_CHROOT] = { "chroot", C(chroot), .type = SCHEMA_TEXT, .form = SCHEMA_ABSOLUTE,
+		.flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "" },
+	[SET_UMASK] = { "umask", C(umask), .type = SCHEMA_OCTAL, .max = 0777,
+		.flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "022" },
+	[SET_NICE] = { "nice", C(nice), .type = SCHEMA_NUMBER, .min = -20, .max = 19,
+		.flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "0" },
+	[SET_ENVIRONMENT] = { "environment", C(environment), .type = SCHEMA_LIST, .max = 1024,
+		.form = SCHEMA_ASSIGNMENT, .flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "" },
+	[SET_PASS_ENVIRONMENT] = { "pass_environment", C(pass_environment),
 		.type = SCHEMA_LIST, .max = 1024, .form = SCHEMA_VARIABLE,
-		.flags = SCHEMA_HANDLER, .fallback = "" },
-	[SET_STDERR] = { "stderr", S(stderr_to), .type = SCHEMA_CHOICE, .words = stderrs,
-		.flags = SCHEMA_HANDLER, .fallback = "log" },
-	[SET_LOG_EVENTS] = { "log_events", S(log_events), .type = SCHEMA_FLAGS,
-		.words = events, .fallback = "end refuse stderr fail" },
-	[SET_ON_RELOAD] = { "on_reload", S(on_reload), .type = SCHEMA_CHOICE,
-		.words = reloads, .fallback = "keep" },
+		.flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "" },
+	[SET_STDERR] = { "stderr", C(stderr_to), .type = SCHEMA_CHOICE, .words = stderrs,
+		.flags = SCHEMA_COMMON | SCHEMA_HANDLER, .fallback = "log" },
+	[SET_LOG_EVENTS] = { "log_events", C(log_events), .type = SCHEMA_FLAGS,
+		.words = events, .flags = SCHEMA_COMMON, .fallback = "end refuse stderr fail" },
+	[SET_ON_RELOAD] = { "on_reload", C(on_reload), .type = SCHEMA_CHOICE,
+		.words = reloads, .flags = SCHEMA_COMMON, .fallback = "keep" },
 	[SET_ARGV0] = { "argv0", S(argv0), .type = SCHEMA_TEXT, .flags = SCHEMA_HANDLER,
 		.fallback = "" },
 	[SET_LIMITS] = { "limits", SUB(SCHEMA_SERVICE, SCHEMA_LIMITS) },
@@ -261,18 +262,20 @@ schema_is_list(const struct schema_item *it)
 }
 
 const void *
-schema_base(const struct conf_service *s, enum schema_section section)
+schema_base(const struct conf_service *s, enum schema_id id)
 {
-	switch (section) {
+	const struct conf_common *c = s->common;
+
+	switch (schema[id].in) {
 	case SCHEMA_LIMITS:
-		return s->limits;
+		return c->limits;
 	case SCHEMA_TIMEOUTS:
-		return s->timeouts;
+		return c->timeouts;
 	case SCHEMA_SOCKET:
-		return s->socket;
+		return c->socket;
 	case SCHEMA_SESSION:
-		return s->session;
+		return c->session;
 	default:
-		return s;
+		return schema[id].flags & SCHEMA_COMMON ? (const void *)c : s;
 	}
 }

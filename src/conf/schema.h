@@ -28,7 +28,7 @@ enum schema_type {		/* and the field it fills */
 	SCHEMA_FLAGS,		/* unsigned, from a list: a bit for each of words */
 	SCHEMA_LIST,		/* const char *const *, at most max of them */
 	SCHEMA_LISTEN,		/* listen and n_listen */
-	SCHEMA_INTERNAL,	/* enum internal */
+	SCHEMA_INTERNAL,	/* uint8_t, enum internal */
 	SCHEMA_RLIMIT,		/* SOFT[:HARD] of resource, each of type unit */
 	SCHEMA_SUB		/* the section sub */
 };
@@ -48,7 +48,8 @@ enum schema_form {		/* what a text or an element of a list has to be */
 enum {				/* flags */
 	SCHEMA_NOT_IN_DEFAULTS = 1,
 	SCHEMA_MAIN_FILE = 2,	/* not in the files named by conf */
-	SCHEMA_HANDLER = 4	/* means nothing to an internal service */
+	SCHEMA_HANDLER = 4,	/* means nothing to an internal service */
+	SCHEMA_COMMON = 8	/* of a service, and its field is in struct conf_common */
 };
 
 enum schema_id {		/* in the order of the manual, section by section */
@@ -136,7 +137,8 @@ const char *schema_name(enum schema_id id, bool full, char *buf);
 
 bool schema_is_list(const struct schema_item *it);
 
-/* Where the fields of one of a service's sections are (not of SCHEMA_RLIMITS). */
-const void *schema_base(const struct conf_service *s, enum schema_section section);
+/* The struct of a service that has the setting's field (not for SCHEMA_RLIMIT
+ * and SCHEMA_SUB). */
+const void *schema_base(const struct conf_service *s, enum schema_id id);
 
 #endif

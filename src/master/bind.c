@@ -24,7 +24,7 @@
 #include "listen.h"
 #include "sockopt.h"
 
-static int
+static uint8_t
 socket_type(enum conf_proto p)
 {
 	switch (p) {
@@ -131,7 +131,7 @@ add_listen(struct targets *ts, const struct conf_service *s, const struct conf_l
 {
 	struct bind_target t = {
 		.type = socket_type(l->proto), .line = l->line,
-		.device = (char *)s->socket->device,	/* copied by add() */
+		.device = (char *)s->common->socket->device,	/* copied by add() */
 	};
 	int family = only_family(l->proto);
 
@@ -294,9 +294,12 @@ bind_unix(int fd, const struct bind_target *t, const struct conf_socket *c, cons
 	/* the mode is right from the first moment on */
 	old = umask(0777 & ~c->mode);
 	r = bind(fd, (struct sockaddr *)&un, len);
-	if (r == -1 && errno == EADDRINUSE && is_stale(&un, len, t->type) &&
-	    unlink(t->path) == 0)
-		r = bind(fd, (struct sockaddr *)&un, len);
+	if (r == -1 && errno == EADDRINUSE) {
+		if (is_stale(&un, len, t->type) && unlink(t->path) == 0)
+			r = bind(fd, (struct sockaddr *)&un, len);
+		else
+			errno = EADDRINUSE;
+	}
 	(void)umask(old);
 	return r;
 }
@@ -322,7 +325,7 @@ static int
 apply(int fd, const struct bind_target *t, const struct conf_service *s, bool again,
       const char **ret_step)
 {
-	const struct conf_socket *c = s->socket;
+	const struct conf_socket *c = s->common->socket;
 
 	if (sockopt_apply(fd, t, s, again, ret_step) == -1)
 		return -1;
@@ -343,6 +346,7 @@ int
 bind_open(const struct bind_target *t, const struct conf_service *s, struct addr *ret_local,
 	  const char **ret_step)
 {
+	bool bound;
 	int fd, r;
 
 	*ret_step = "socket";
@@ -354,8 +358,9 @@ bind_open(const struct bind_target *t, const struct conf_service *s, struct addr
 	r = sockopt_before_bind(fd, t, s, ret_step);
 	if (r == 0) {
 		*ret_step = "bind";
-		r = t->path ? bind_unix(fd, t, s->socket, ret_step) : bind_inet(fd, t, ret_local);
+		r = t->path ? bind_unix(fd, t, s->common->socket, ret_step) : bind_inet(fd, t, ret_local);
 	}
+	bound = r == 0;
 	if (r == 0)
 		r = apply(fd, t, s, false, ret_step);
 	if (r == 0 && t->share)
@@ -363,6 +368,8 @@ bind_open(const struct bind_target *t, const struct conf_service *s, struct addr
 	if (r == -1) {
 		int error = errno;
 
+		if (bound && t->path && t->path[0] == '/')
+			(void)unlink(t->path);
 		fd_close(&fd);
 		errno = error;
 	}

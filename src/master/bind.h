@@ -14,15 +14,15 @@
 
 /* One socket to be: its identity, by which a reload finds it again. */
 struct bind_target {
-	int type;		/* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
 	struct addr addr;	/* family and, for inet, address and port */
 	char *path;		/* UNIX: malloced; "@name" if abstract; else NULL */
 	char *device;		/* malloced or NULL */
-	uint16_t nth;		/* tells apart those of a service with port 0 */
-	bool optional;		/* IPv6 half of "tcp:80": no IPv6, no error */
-	bool literal;		/* the address was written as a number */
-	bool share;		/* with a socket of ours that is going to be closed */
 	int line;		/* in the service's file */
+	uint16_t nth;		/* tells apart those of a service with port 0 */
+	uint8_t type;		/* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+	bool optional : 1;	/* IPv6 half of "tcp:80": no IPv6, no error */
+	bool literal : 1;	/* the address was written as a number */
+	bool share : 1;		/* with a socket of ours that is going to be closed */
 };
 
 #define BIND_TARGETS 256	/* of one service at most */

@@ -42,10 +42,10 @@ stderr_fd(const struct master *m, const struct conf_service *c)
 {
 	int fd = -1;
 
-	if (c->stderr_to == CONF_STDERR_SOCKET)
+	if (c->common->stderr_to == CONF_STDERR_SOCKET)
 		return -1;
-	if (c->stderr_to == CONF_STDERR_LOG)
-		fd = stderrs_fd(m->stderrs, m->uid == 0 ? c->account->uid : m->uid);
+	if (c->common->stderr_to == CONF_STDERR_LOG)
+		fd = stderrs_fd(m->stderrs, m->uid == 0 ? c->common->account->uid : m->uid);
 	return fd == -1 ? m->null_fd : fd;
 }
 
@@ -64,9 +64,9 @@ start(struct master *m, struct session *x, const struct start *how)
 	};
 	struct spawn sp = {
 		.path = c->exec[0], .argv = plan->argv,
-		.account = m->uid == 0 ? c->account : NULL,
-		.chroot = c->chroot, .directory = c->directory, .umask = c->umask,
-		.nice = c->nice, .n_rlimits = c->n_rlimits, .rlimits = c->rlimits,
+		.account = m->uid == 0 ? c->common->account : NULL,
+		.chroot = c->common->chroot, .directory = c->common->directory, .umask = c->common->umask,
+		.nice = c->common->nice, .n_rlimits = c->common->n_rlimits, .rlimits = c->common->rlimits,
 		.fd_in = how->fd, .fd_err = stderr_fd(m, c),
 		.n_fds = how->n_fds, .fds = how->fds,
 		.pid = &row->pid, .step = &row->step, .error = &row->error,
@@ -139,7 +139,7 @@ deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *pe
 static bool
 takes_connections(const struct service *s)
 {
-	return s->conf && s->conf->exec && !s->conf->wait;
+	return s->conf && s->conf->exec && !s->conf->common->wait;
 }
 
 void
@@ -149,7 +149,7 @@ deliver_retry(struct master *m)
 		struct session *x = session_at(m->sessions, i);
 		struct start how = { .type = SOCK_STREAM };
 
-		if (!x || x->fd == -1)
+		if (!x || x->fd == -1 || x->held)
 			continue;
 		if (!takes_connections(x->service) || m->stopping) {
 			session_cancel(m->sessions, x);
@@ -168,27 +168,61 @@ deliver_retry(struct master *m)
 	master_admit_soon(m);
 }
 
+/* Hands a connection to the talker; takes fd.  One that has just died is no
+ * reason to refuse it: it waits for the next. */
+static void
+give(struct master *m, struct session *x, bool seqpacket, int fd)
+{
+	struct board_session *row = session_row(m->sessions, x);
+
+	x->held = false;
+	x->fd = -1;
+	if (link_send_connection(m, x, seqpacket, fd) == 0) {
+		row->state = BOARD_RUNNING;
+		service_counters(x->service)->started++;
+		events_start(m, x);
+	} else if (errno == EPIPE) {
+		x->held = true;
+		x->fd = fd;
+		return;
+	} else {
+		events_refuse(m, x->service, &row->peer, REASON_TALKER);
+		session_cancel(m->sessions, x);
+	}
+	(void)close(fd);
+}
+
+void
+deliver_held(struct master *m)
+{
+	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
+		struct session *x = session_at(m->sessions, i);
+		socklen_t len = sizeof(int);
+		int type = SOCK_STREAM;
+
+		if (!x || !x->held)
+			continue;
+		if (!x->service->conf || x->service->conf->internal == INTERNAL_NONE) {
+			session_cancel(m->sessions, x);
+			continue;
+		}
+		(void)getsockopt(x->fd, SOL_SOCKET, SO_TYPE, &type, &len);
+		give(m, x, type == SOCK_SEQPACKET, x->fd);
+	}
+}
+
 void
 deliver_internal(struct master *m, struct listener *l, int fd, const struct addr *peer)
 {
 	struct addr local = local_address(l, fd);
 	uint32_t slot = session_new(m->sessions, l->service, BOARD_INTERNAL, peer, &local);
-	struct session *x;
 
 	if (slot == SESSION_NONE) {
 		events_refuse(m, l->service, peer, REASON_SESSIONS);
-	} else {
-		x = session_at(m->sessions, slot);
-		if (link_send_connection(m, x, l, fd) == -1) {
-			session_cancel(m->sessions, x);
-			events_refuse(m, l->service, peer, REASON_TALKER);
-		} else {
-			session_row(m->sessions, x)->state = BOARD_RUNNING;
-			service_counters(l->service)->started++;
-			events_start(m, x);
-		}
+		(void)close(fd);
+		return;
 	}
-	(void)close(fd);
+	give(m, session_at(m->sessions, slot), l->target.type == SOCK_SEQPACKET, fd);
 }
 
 /* All sockets of the service, for a handler that wants them as sd_listen_fds(3)
@@ -211,7 +245,7 @@ void
 deliver_wait(struct master *m, struct listener *l)
 {
 	struct service *s = l->service;
-	bool all = s->conf->pass == CONF_PASS_LISTEN_FDS;
+	bool all = s->conf->common->pass == CONF_PASS_LISTEN_FDS;
 	struct start how = { .type = l->target.type, .fd = l->fd };
 	int fds[SPAWN_FDS];
 	struct session_wait wait;

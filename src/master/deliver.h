@@ -22,6 +22,8 @@ struct session;
  * the caller has nothing to do. */
 void deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *peer);
 void deliver_internal(struct master *m, struct listener *l, int fd, const struct addr *peer);
+/* There is a talker again: what was accepted when the last one had just gone. */
+void deliver_held(struct master *m);
 
 /* The listening socket itself; l is paused until the handler has ended. */
 void deliver_wait(struct master *m, struct listener *l);

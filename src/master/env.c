@@ -9,15 +9,20 @@
 
 #include "env.h"
 
-#include <arpa/inet.h>
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "board.h"
+#include "spawn.h"
+
 #define CONNECTION_VARS 16
 
+/* The connection's variables: addresses, ports and numbers take less than 1024
+ * bytes, LISTEN_FDNAMES repeats the service's name. */
+static char text[1024 + SPAWN_FDS * BOARD_NAME];
 static const char *vars[PLAN_ENV + CONNECTION_VARS + 1];
-static char text[2048];		/* the connection's variables: see the lengths below */
 
 struct env {
 	unsigned own;		/* bits: enum plan_var that the service sets itself */
@@ -136,7 +141,8 @@ add_listen(struct env *e, const struct env_connection *c)
 	}
 	if (!begin(e, PLAN_LISTEN_FDNAMES))
 		return pid;
-	for (int i = 0; i < c->listen_fds && e->at < text + sizeof(text) - 128; i++) {
+	assert(c->listen_fds <= SPAWN_FDS);
+	for (int i = 0; i < c->listen_fds; i++) {
 		if (i > 0)
 			*e->at++ = ':';
 		for (const char *p = c->plan->conf->name; *p; p++)

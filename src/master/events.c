@@ -149,7 +149,7 @@ events_refuse(struct master *m, struct service *s, const struct addr *peer, enum
 	struct log_line l;
 
 	service_counters(s)->refused[reason]++;
-	if (!s->conf || !(s->conf->log_events & CONF_LOG_REFUSE) ||
+	if (!s->conf || !(s->conf->common->log_events & CONF_LOG_REFUSE) ||
 	    (live && !allowed(m, &live->refusals, &suppressed)))
 		return;
 	begin(&l, LOGL_WARN, "refuse", s);
@@ -184,7 +184,7 @@ events_unread(struct master *m, struct service *s, const struct addr *peer)
 	struct log_line l;
 
 	service_counters(s)->refused[REASON_UNREAD]++;
-	if (!s->conf || !(s->conf->log_events & CONF_LOG_FAIL) ||
+	if (!s->conf || !(s->conf->common->log_events & CONF_LOG_FAIL) ||
 	    (live && !allowed(m, &live->failures, &suppressed)))
 		return;
 	begin(&l, LOGL_WARN, "fail", s);

@@ -25,7 +25,7 @@ needs_process(enum board_kind kind)
 static bool
 instances_full(const struct service *s)
 {
-	uint32_t max = s->conf->limits->instances;
+	uint32_t max = s->conf->common->limits->instances;
 
 	return max > 0 && s->running >= max;
 }
@@ -41,7 +41,7 @@ enum judge_room
 judge_room(const struct master *m, const struct service *s, enum board_kind kind)
 {
 	/* a wait service's socket can't be refused, only left alone */
-	bool queue = s->conf->limits->when_full == CONF_QUEUE || kind == BOARD_WAIT;
+	bool queue = s->conf->common->limits->when_full == CONF_QUEUE || kind == BOARD_WAIT;
 
 	if (service_in_backoff(s) || (queue && instances_full(s)))
 		return JUDGE_WAIT_SERVICE;
@@ -55,7 +55,7 @@ judge_room(const struct master *m, const struct service *s, enum board_kind kind
 static enum reason
 judge_source(const struct master *m, const struct service *s, const struct addr *peer)
 {
-	const struct conf_limits *l = s->conf->limits;
+	const struct conf_limits *l = s->conf->common->limits;
 	struct addr key;
 
 	if (l->per_source == 0 || peer->family == 0)

@@ -78,15 +78,20 @@ tell(struct master *m, union msg *msg, enum msg_type type, int fd)
 {
 	struct msg_link *link = talkproc_link(m);
 
-	if (!link)
+	if (!link) {
+		errno = EPIPE;
 		return -1;
+	}
 	if (msg_send(link, msg, type, fd) == -1) {
 		int error = errno;
 		uint32_t suppressed;
 
-		if (log_rate(&m->link_errors, ev_now_ms(m->ev), 5, 10000, &suppressed))
+		if (error == EPIPE)	/* it is gone, of which the loop is told */
+			pause_all(m);
+		else if (log_rate(&m->link_errors, ev_now_ms(m->ev), 5, 10000, &suppressed))
 			log_warnx("can't send %s to the talker: %s (suppressed=%u)",
 				  proto_name(type), strerror(error), suppressed);
+		errno = error;
 		return -1;
 	}
 	if (msg_link_busy(link))
@@ -131,19 +136,21 @@ link_send_stderr(struct master *m, int fd)
 }
 
 int
-link_send_connection(struct master *m, struct session *x, const struct listener *l, int fd)
+link_send_connection(struct master *m, struct session *x, bool seqpacket, int fd)
 {
 	union msg msg = { 0 };
 
-	if (!talkproc_ready(m))
+	if (!talkproc_ready(m)) {
+		errno = EPIPE;
 		return -1;
+	}
 	msg.conn.slot = session_slot(m->sessions, x);
 	msg.conn.generation = session_row(m->sessions, x)->generation;
-	msg.conn.internal = l->service->conf->internal;
-	msg.conn.seqpacket = l->target.type == SOCK_SEQPACKET;
+	msg.conn.internal = x->service->conf->internal;
+	msg.conn.seqpacket = seqpacket;
 	if (tell(m, &msg, MSG_CONN, fd) == -1)
 		return -1;
-	x->talker = true;
+	session_talked(m->sessions, x);
 	return 0;
 }
 
@@ -158,9 +165,9 @@ link_send_listener(struct master *m, struct listener *l)
 	msg.dgram.listener = l->number;
 	msg.dgram.internal = c->internal;
 	msg.dgram.family = l->target.addr.family;
-	msg.dgram.once = c->session->once;
-	msg.dgram.idle_ms = c->session->idle_ms;
-	msg.dgram.max = c->session->max;
+	msg.dgram.once = c->common->session->once;
+	msg.dgram.idle_ms = c->common->session->idle_ms;
+	msg.dgram.max = c->common->session->max;
 	if (tell(m, &msg, MSG_DGRAM, l->fd) == 0)
 		l->sent = true;
 }
@@ -215,6 +222,7 @@ on_ready(struct master *m)
 		if (l && l->service && l->kind == LISTENER_TALKER)
 			link_send_listener(m, l);
 	}
+	deliver_held(m);
 	if (!msg_link_busy(talkproc_link(m)))
 		resume_all(m);
 }
@@ -262,7 +270,7 @@ ask_session(struct master *m, struct listener *l, const struct msg_ask *ask)
 	msg.session.generation = session_row(m->sessions, x)->generation;
 	/* if it can't be sent, the handler finds its socket closed and ends */
 	if (tell(m, &msg, MSG_SESSION, fd) == 0)
-		x->talker = true;
+		session_talked(m->sessions, x);
 	(void)close(fd);
 }
 

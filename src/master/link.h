@@ -29,8 +29,9 @@ void link_lost(struct master *m);
 /* Whether something can be handed over now. */
 bool link_ready(const struct master *m);
 
-/* Hands the connection over; fd is borrowed; 0 or -1. */
-int link_send_connection(struct master *m, struct session *x, const struct listener *l, int fd);
+/* Hands the connection over; fd is borrowed; 0, or -1 and errno, EPIPE: there is
+ * no talker just now. */
+int link_send_connection(struct master *m, struct session *x, bool seqpacket, int fd);
 /* A datagram socket of an internal service or of sessions; later if there is
  * no talker now. */
 void link_send_listener(struct master *m, struct listener *l);

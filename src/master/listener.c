@@ -28,6 +28,7 @@
 #include "master.h"
 #include "service.h"
 #include "session.h"
+#include "sockopt.h"
 
 struct listeners {
 	struct master *master;
@@ -368,7 +369,7 @@ kind_of(const struct listener *l, const struct conf_service *c)
 
 	if (c->internal != INTERNAL_NONE)
 		return datagram ? LISTENER_TALKER : LISTENER_INTERNAL;
-	if (c->wait)
+	if (c->common->wait)
 		return LISTENER_WAIT;
 	return datagram ? LISTENER_TALKER : LISTENER_ACCEPT;
 }
@@ -434,6 +435,9 @@ listener_free(struct listeners *all, struct listener *l, bool unlink_path)
 	if (l->holder != 0)
 		sessions_forget_listener(all->master->sessions, l);
 	listener_detach(l);
+	/* the talker may go on to have the socket; it won't share any more */
+	if (l->gave_way && !l->target.path)
+		(void)sockopt_share(l->fd, false);
 	if (unlink_path && l->fd != -1 && l->target.path && l->target.path[0] == '/')
 		(void)unlink(l->target.path);
 	fd_close(&l->fd);
@@ -497,9 +501,7 @@ listener_give_way(struct listener *l)
 	char *aside;
 
 	if (!l->target.path) {
-		int on = 1;
-
-		l->gave_way = setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
+		l->gave_way = sockopt_share(l->fd, true) == 0;
 		return l->gave_way;
 	}
 	if (asprintf(&aside, "%s" ASIDE, l->target.path) < 0)
@@ -518,11 +520,10 @@ void
 listener_take_back(struct listener *l)
 {
 	char *path = l->target.path;
-	int off = 0;
 
 	l->gave_way = false;
 	if (!path) {
-		(void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &off, sizeof(off));
+		(void)sockopt_share(l->fd, false);
 		return;
 	}
 	path = strndup(path, strlen(path) - strlen(ASIDE));

@@ -174,13 +174,14 @@ serve(struct master *m)
 
 	if (!o->foreground)
 		daemonize(&ready_fd);
-	if (open_log(o, m->conf) == -1)
-		return 1;
+	/* before the log, so that it is whoever starts a second one that is told */
 	if (pid_file(o, m->conf)) {
 		pid_path = strdup(pid_file(o, m->conf));	/* a reload may free it */
 		if (!pid_path || (pid_fd = pidfile_create(pid_path)) == -1)
 			goto out;
 	}
+	if (open_log(o, m->conf) == -1)
+		goto out;
 	if (master_init(m) == -1)
 		goto out;
 	if (ready_fd != -1)

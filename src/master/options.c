@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf_print.h"
@@ -41,6 +42,33 @@ wrong(const char *text, const char *what)
 	return -1;
 }
 
+static bool
+is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* The last part stays as it is if it is a link: programs that are many in one
+ * go by their name. */
+static char *
+make_absolute(const char *name)
+{
+	const char *base = strrchr(name, '/') + 1;
+	char *copy, *dir, *path = NULL;
+
+	if (name[0] == '/')
+		return strdup(name);
+	copy = strndup(name, (size_t)(base - name));
+	dir = copy ? realpath(copy, NULL) : NULL;
+	if (dir && asprintf(&path, "%s/%s", dir, base) < 0)
+		path = NULL;
+	free(copy);
+	free(dir);
+	return path;
+}
+
 /* As a shell would find it.  malloced, NULL if it isn't there. */
 static char *
 find_command(const char *name)
@@ -49,13 +77,13 @@ find_command(const char *name)
 	char *copy, *save, *found = NULL;
 
 	if (strchr(name, '/'))
-		return realpath(name, NULL);
+		return is_program(name) ? make_absolute(name) : NULL;
 	copy = strdup(path ? path : "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
 	for (char *dir = copy ? strtok_r(copy, ":", &save) : NULL; dir && !found;
 	     dir = strtok_r(NULL, ":", &save)) {
 		if (dir[0] != '/' || asprintf(&found, "%s/%s", dir, name) < 0) {
 			found = NULL;
-		} else if (access(found, X_OK) == -1) {
+		} else if (!is_program(found)) {
 			free(found);
 			found = NULL;
 		}
@@ -114,25 +142,40 @@ print_sections(FILE *out, const struct words *w)
 	}
 }
 
+/* A line each: there is a limit to their length. */
 static void
 print_list(FILE *out, const char *name, const char *first, char *const *rest, int n)
 {
-	(void)fprintf(out, "  %s = { ", name);
+	(void)fprintf(out, "  %s = {\n    ", name);
 	conf_print_quoted(out, first);
 	for (int i = 0; i < n; i++) {
-		(void)fputs(", ", out);
+		(void)fputs(",\n    ", out);
 		conf_print_quoted(out, rest[i]);
 	}
 	(void)fputs(" }\n", out);
 }
 
+static bool
+has_control(const char *text)
+{
+	for (; *text; text++)
+		if (((unsigned char)*text < ' ' && *text != '\t') || *text == 0x7f)
+			return true;
+	return false;
+}
+
 static int
 make_text(struct options *o, const struct words *w, int argc, char **argv)
 {
-	char *command = find_command(argv[0]);
+	char *command;
 	bool log_set = false;
 	FILE *out;
 
+	for (int i = 0; i < argc; i++)	/* the language has no way to write them */
+		if (has_control(argv[i]))
+			return wrong("an argument has a line break or control character; "
+				     "put it into a script", NULL);
+	command = find_command(argv[0]);
 	if (!command)
 		return wrong("command not found", argv[0]);
 	out = open_memstream(&o->text, &o->text_len);
@@ -170,6 +213,19 @@ take(const char **list, int *n, int max, const char *what, const char *value)
 	return 0;
 }
 
+/* "limits.instances=5", "wait=yes" */
+static bool
+is_setting(const char *text)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	size_t n = strspn(text, letters), m;
+
+	if (text[n] != '.')
+		return n > 0 && text[n] == '=';
+	m = strspn(text + n + 1, letters);
+	return n > 0 && m > 0 && text[n + 1 + m] == '=';
+}
+
 static int
 parse_letter(int c, struct options *o, struct words *w)
 {
@@ -198,8 +254,7 @@ parse_letter(int c, struct options *o, struct words *w)
 	case 'l':
 		return take(w->listen, &w->n_listen, MAX_LISTEN, "-l", optarg);
 	case 's':
-		if (!strchr(optarg, '=') || optarg[strspn(optarg,
-		    "abcdefghijklmnopqrstuvwxyz0123456789_.")] != '=')
+		if (!is_setting(optarg))
 			return wrong("--set needs SETTING=VALUE", optarg);
 		return take(w->set, &w->n_set, MAX_SET, "--set", optarg);
 	default:

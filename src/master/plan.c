@@ -109,18 +109,19 @@ set_passed(struct builder *b, const char *name, char *const *env)
 static int
 fill(struct builder *b, const struct conf_service *s, char *const *env)
 {
-	const struct conf_account *a = s->account;
+	const struct conf_common *c = s->common;
+	const struct conf_account *a = c->account;
 
 	if (set(b, arena_string(b->arena, a && a->uid == 0 ? PATH_ROOT : PATH_USER)) == -1)
 		return -1;
 	if (a && (set_pair(b, "HOME", a->home) == -1 || set_pair(b, "USER", a->name) == -1 ||
 		  set_pair(b, "LOGNAME", a->name) == -1 || set_pair(b, "SHELL", a->shell) == -1))
 		return -1;
-	for (int i = 0; s->pass_environment && s->pass_environment[i]; i++)
-		if (set_passed(b, s->pass_environment[i], env) == -1)
+	for (int i = 0; c->pass_environment && c->pass_environment[i]; i++)
+		if (set_passed(b, c->pass_environment[i], env) == -1)
 			return -1;
-	for (int i = 0; s->environment && s->environment[i]; i++)
-		if (set(b, arena_string(b->arena, s->environment[i])) == -1)
+	for (int i = 0; c->environment && c->environment[i]; i++)
+		if (set(b, arena_string(b->arena, c->environment[i])) == -1)
 			return -1;
 	return 0;
 }
@@ -178,12 +179,12 @@ plans_new(const struct conf *conf, char *const *env)
 	}
 	for (int i = 0; i < p->n; i++) {
 		const struct conf_service *s = &conf->services[i];
-		const struct conf_service *before = i > 0 ? s - 1 : NULL;
+		const struct conf_common *before = i > 0 ? s[-1].common : NULL;
 
 		/* equal pointers mean equal values, and neighbours mostly agree */
-		if (before && before->account == s->account &&
-		    before->environment == s->environment &&
-		    before->pass_environment == s->pass_environment)
+		if (before && before->account == s->common->account &&
+		    before->environment == s->common->environment &&
+		    before->pass_environment == s->common->pass_environment)
 			p->list[i].env = p->list[i - 1].env;
 		else
 			p->list[i].env = make_env(p->arena, s, env);

@@ -35,7 +35,7 @@ struct sessions {
 	struct session *table;	/* BOARD_SESSIONS of them, touched as used */
 	uint32_t rows;		/* slots ever used */
 	uint32_t free;		/* list of slots given back */
-	uint32_t count, processes;
+	uint32_t count, processes, talked;
 	uint32_t buckets[BUCKETS];	/* slot + 1 */
 };
 
@@ -114,7 +114,7 @@ static void on_timer(void *arg);
 static uint32_t
 take_source(struct master *m, const struct service *s, const struct addr *peer)
 {
-	const struct conf_limits *l = s->conf->limits;
+	const struct conf_limits *l = s->conf->common->limits;
 	struct addr key;
 
 	if (!peer || peer->family == 0 || l->per_source == 0)
@@ -148,9 +148,9 @@ session_new(struct sessions *all, struct service *s, enum board_kind kind,
 	x->next = SESSION_NONE;
 	x->fd = -1;
 	ev_timer_init(m->ev, &x->timer, on_timer, x);
-	x->log_events = (uint8_t)s->conf->log_events;
-	x->on_reload = (uint8_t)s->conf->on_reload;
-	x->stop_ms = s->conf->timeouts->stop_ms;
+	x->log_events = (uint8_t)s->conf->common->log_events;
+	x->on_reload = (uint8_t)s->conf->common->on_reload;
+	x->stop_ms = s->conf->common->timeouts->stop_ms;
 	row = board_slot(m->board, slot);
 	row->service = s->row;
 	row->kind = (uint8_t)kind;
@@ -229,7 +229,8 @@ release(struct sessions *all, struct session *x)
 	assert(!x->process && !x->talker);
 	ev_timer_stop(&x->timer);
 	if (x->fd != -1) {
-		all->master->to_start--;
+		if (!x->held)
+			all->master->to_start--;
 		fd_close(&x->fd);
 	}
 	srctab_drop(all->master->sources, x->source);
@@ -248,11 +249,25 @@ release(struct sessions *all, struct session *x)
 }
 
 void
+session_talked(struct sessions *all, struct session *x)
+{
+	all->talked += !x->talker;
+	x->talker = true;
+}
+
+static void
+untalk(struct sessions *all, struct session *x)
+{
+	all->talked -= x->talker;
+	x->talker = false;
+}
+
+void
 session_cancel(struct sessions *all, struct session *x)
 {
 	if (x->process)
 		forget_pid(all, x);
-	x->talker = false;
+	untalk(all, x);
 	release(all, x);
 }
 
@@ -298,7 +313,7 @@ session_untalked(struct sessions *all, struct session *x)
 {
 	if (!x->talker)
 		return;
-	x->talker = false;
+	untalk(all, x);
 	if (!x->process)
 		ended(all, x);
 	else
@@ -372,6 +387,12 @@ uint32_t
 sessions_count(const struct sessions *all)
 {
 	return all->count;
+}
+
+uint32_t
+sessions_talked(const struct sessions *all)
+{
+	return all->talked;
 }
 
 uint32_t

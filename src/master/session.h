@@ -37,9 +37,10 @@ struct session {
 	int64_t start_ms;	/* monotonic */
 	uint32_t source;	/* entry in the table of sources */
 	uint32_t next;		/* in its chain by pid, or of free slots */
-	int fd;			/* no process could be made yet: the connection; else -1 */
+	int fd;			/* the connection, while it waits for a process; else -1 */
 	bool process;		/* has one that is not reaped */
 	bool talker;		/* the talker has its part of it */
+	bool held;		/* fd waits for the next talker instead */
 	uint8_t signalled;	/* 0, SIGTERM, SIGKILL: sent already */
 	/* what its configuration said when it began */
 	uint8_t log_events, on_reload;

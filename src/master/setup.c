@@ -27,20 +27,29 @@
 
 #define RETRY_MS 1000
 #define OWNER_MS 5		/* how long the search for an owner may hold us up */
+#define OWNER_START_MS 100	/* the same while nothing is served yet, */
+#define OWNER_START 16		/* for so many of them */
 
-void
-setup_explain(struct problems *p, const struct conf_service *s, const struct bind_target *t,
-	      const char *step, int error)
+static void
+explain(struct problems *p, const struct conf_service *s, const struct bind_target *t,
+	const char *step, int error, int owner_ms)
 {
 	char text[BIND_TEXT], owner[64];
 
 	(void)bind_target_text(t, text);
-	if (error == EADDRINUSE && owner_find(t, owner, sizeof(owner), OWNER_MS))
+	if (error == EADDRINUSE && owner_find(t, owner, sizeof(owner), owner_ms))
 		problems_add(p, s->file, t->line, "service %s: %s: %s: %s, by %s", s->name, text,
 			     step, strerror(error), owner);
 	else
 		problems_add(p, s->file, t->line, "service %s: %s: %s: %s", s->name, text, step,
 			     strerror(error));
+}
+
+void
+setup_explain(struct problems *p, const struct conf_service *s, const struct bind_target *t,
+	      const char *step, int error)
+{
+	explain(p, s, t, step, error, OWNER_MS);
 }
 
 void
@@ -108,7 +117,8 @@ open_target(struct master *m, struct service *s, const struct bind_target *list,
 	if (fd == -1 && can_do_without(t, errno))
 		return 0;
 	if (fd == -1)
-		setup_explain(p, s->conf, t, step, errno);
+		explain(p, s->conf, t, step, errno,
+			problems_count(p) < OWNER_START ? OWNER_START_MS : OWNER_MS);
 	l = listener_new(m->listeners, t, fd, local.port);
 	if (!l) {
 		problems_add(p, s->conf->file, t->line, "service %s: out of memory", s->conf->name);
@@ -201,14 +211,14 @@ retry_listener(struct listener *l)
 }
 
 /* A name that could not be resolved when the daemon started. */
-static void
+static int
 retry_service(struct master *m, struct service *s)
 {
 	struct problems *p = problems_new();
+	int r = p ? open_service(m, s, p) : -1;
 
-	if (p)
-		(void)open_service(m, s, p);
 	problems_free(p);
+	return r;
 }
 
 void
@@ -229,8 +239,8 @@ setup_retry(struct master *m)
 
 		if (!s || !s->conf || s->listeners)
 			continue;
-		retry_service(m, s);
-		left = left || !s->listeners;
+		if (retry_service(m, s) == -1)
+			left = true;
 	}
 	if (left)
 		(void)ev_timer_start(&m->rebind, RETRY_MS);
@@ -259,7 +269,8 @@ open_control(struct master *m, const char *path)
 		.mode = 0660, .backlog = 32, .owner_uid = (uid_t)-1,
 		.owner_gid = m->conf->control_gid,
 	};
-	struct conf_service s = { .name = "control", .socket = &sock };
+	struct conf_common common = { .socket = &sock };
+	struct conf_service s = { .name = "control", .common = &common };
 	struct bind_target t = {
 		.type = SOCK_STREAM, .addr = { .family = AF_UNIX },
 		.path = (char *)path,

@@ -49,7 +49,7 @@ int
 sockopt_before_bind(int fd, const struct bind_target *t, const struct conf_service *s,
 		    const char **ret_step)
 {
-	const struct conf_socket *c = s->socket;
+	const struct conf_socket *c = s->common->socket;
 	bool v6 = t->addr.family == AF_INET6;
 
 	if (t->addr.family == AF_UNIX)
@@ -132,9 +132,9 @@ static int
 apply_datagram(int fd, const struct bind_target *t, const struct conf_service *s, bool again,
 	       const char **step)
 {
-	const struct conf_socket *c = s->socket;
+	const struct conf_socket *c = s->common->socket;
 	bool v6 = t->addr.family == AF_INET6;
-	bool talker = !s->wait;	/* who has to know where a datagram was sent to */
+	bool talker = !s->common->wait;	/* who has to know where a datagram was sent to */
 
 	*step = "timestamp";	/* how reap.c knows a datagram again */
 	if (change(fd, SOL_SOCKET, SO_TIMESTAMPNS, !talker, again) == -1)
@@ -159,7 +159,7 @@ int
 sockopt_apply(int fd, const struct bind_target *t, const struct conf_service *s, bool again,
 	      const char **ret_step)
 {
-	const struct conf_socket *c = s->socket;
+	const struct conf_socket *c = s->common->socket;
 
 	*ret_step = "rcvbuf";
 	if (set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, c->rcvbuf) == -1)

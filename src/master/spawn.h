@@ -15,7 +15,7 @@
 
 #include "conf.h"
 
-#define SPAWN_FDS 64		/* descriptors from 3 on, at most */
+#define SPAWN_FDS 256		/* descriptors from 3 on, at most: all of a service */
 
 /* Where the set-up of a child failed.  The order is the order of the steps. */
 enum spawn_step {

@@ -419,7 +419,7 @@ switch_all(struct swap *w, struct swap_result *ret)
 		switch_part(&w->parts[k]);
 	retire_old(m);
 	for (int k = 0; k < w->n; k++) {
-		uint32_t max = w->parts[k].conf->limits->instances;
+		uint32_t max = w->parts[k].conf->common->limits->instances;
 
 		if (max > 0 && w->parts[k].service->running > max)
 			end_sessions(m, w->parts[k].service, max);

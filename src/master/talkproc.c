@@ -134,7 +134,9 @@ run(struct master *m, struct talkproc *t, int link_fd, int root_fd)
 	int fds[2] = { link_fd, root_fd };
 	struct spawn sp = {
 		.path = t->path, .argv = argv, .env = no_env,
-		.directory = "/", .umask = 077, .fd_in = m->null_fd, .fd_err = 2,
+		.directory = "/", .umask = 077, .fd_in = m->null_fd,
+		/* in the background 2 is still the starter's, who waits for its end */
+		.fd_err = m->options->foreground ? 2 : m->null_fd,
 		.n_fds = root_fd == -1 ? 1 : 2, .fds = fds,
 		.pid = &t->pid, .step = &t->step, .error = &t->error,
 	};

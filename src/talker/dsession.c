@@ -5,7 +5,8 @@
  * Datagram sessions; talker.  Begun by udp.c when the master says so, ended by
  * the handler's end of file, by the master, or when nothing has come either way
  * for idle_ms.  Neither side is waited for: what the handler does not take at
- * once is dropped and counted, as a full socket would do it.
+ * once is dropped and counted, as a full socket would do it.  What comes for a
+ * handler that takes no more at all waits, up to a bound, for the next one.
  */
 #include "config.h"
 
@@ -47,19 +48,44 @@ touch(struct dsession *s)
 	list_append(&s->port->sessions, &s->order);
 }
 
+/* Asks for another session, for what came after the last one.  The peer is gone
+ * if that can't be. */
+static bool
+ask_again(struct port *port, struct peer *p)
+{
+	struct peers *peers = port->all->peers;
+
+	if (p->queued > 0) {
+		peers_ask(peers, p);
+		if (port_ask(port, p) == 0)
+			return true;
+		port->count.queue += p->queued;
+		port_changed(port);
+	}
+	peers_remove(peers, p);
+	return false;
+}
+
 /* May free the port, too. */
 static void
 finish(struct dsession *s, int error)
 {
 	struct port *port = s->port;
+	struct peer *p = s->peer;
 
 	(void)ev_io_set(&s->io, 0);	/* stopping does not fail */
 	fd_close(&s->fd);
 	list_remove(&s->order);
 	port->n_sessions--;
-	peers_remove(port->all->peers, s->peer);
+	p->session = NULL;
+	if (error == ECANCELED || port->dropped) {
+		s->holding.report.dropped += p->queued;
+		peers_remove(port->all->peers, p);
+		p = NULL;
+	}
 	slots_end(port->all->slots, &s->holding, error);
-	port_release(port);
+	if (p == NULL || !ask_again(port, p))
+		port_release(port);	/* else it is held for the question */
 }
 
 static void
@@ -74,17 +100,27 @@ dsession_feed(struct dsession *s, const void *data, size_t len)
 {
 	struct msg_ended *r = &s->holding.report;
 	bool once = s->port->once;
+	ssize_t n = 0;
 
-	touch(s);
-	r->datagrams_in++;
-	r->bytes_in += len;
-	/* an empty message would look like the end of file */
-	if (s->shut || (len == 0 && !once)) {
-		r->dropped++;
+	if (!s->shut) {
+		touch(s);
+		/* an empty message would look like the end of file */
+		if (len > 0)
+			n = send(s->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		/* It is gone, which is seen when its side is read.  Its first
+		 * datagram goes with it, or handlers that end at once would be
+		 * started for that one for ever. */
+		if (n < 0 && errno == EPIPE && r->datagrams_in > 0)
+			shut(s);
+	}
+	if (s->shut) {
+		/* counted by the next one; to wait for it is no life of this one */
+		r->dropped += !peers_push(s->port->all->peers, s->peer, data, len);
 		return;
 	}
-	/* that the handler is gone is seen when its side is read */
-	if (len > 0 && send(s->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	r->datagrams_in++;
+	r->bytes_in += len;
+	if (n < 0 || (len == 0 && !once))
 		r->dropped++;
 	if (once)
 		shut(s);
@@ -201,7 +237,7 @@ dsession_new(struct port *port, struct peer *p, const struct msg_session *m, int
 	p->state = PEER_SESSION;
 	port_hold(port);
 	port->n_sessions++;
-	while ((d = peers_pop(all->peers, p)) != NULL) {
+	while (!s->shut && (d = peers_pop(all->peers, p)) != NULL) {
 		dsession_feed(s, d->data, d->len);
 		free(d);
 	}

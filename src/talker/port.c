@@ -27,6 +27,7 @@
 
 enum {
 	COUNT_MS = 1000,	/* between two MSG_COUNT of a socket */
+	ASK_MS = 5000,		/* an answer that takes longer has been lost */
 	TICK_MIN_MS = 20,	/* the tick adapts to the shortest idle time */
 	TICK_MAX_MS = 250,
 };
@@ -121,6 +122,29 @@ port_changed(struct port *p)
 		return;
 	p->changed = true;
 	port_wake(p);
+}
+
+/* Asking */
+
+int
+port_ask(struct port *p, struct peer *peer)
+{
+	struct ports *all = p->all;
+	union msg m = { .ask = {
+		.handle = peers_handle(all->peers, peer),
+		.handle_generation = peer->generation,
+		.listener = p->number, .peer = peer->addr, .local = peer->local,
+	} };
+
+	/* what waits for the link may be the end of other peers' sessions */
+	if (msg_link_busy(all->link)) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	if (msg_send(all->link, &m, MSG_ASK, -1) < 0)
+		return -1;
+	peer->until_ms = ev_now_ms(all->ev) + ASK_MS;
+	return 0;
 }
 
 /* Life */

@@ -20,6 +20,7 @@
 #define PORTS_MAX 262144	/* numbers that the master may give */
 
 struct packets;
+struct peer;
 struct peers;
 
 struct ports {
@@ -74,6 +75,10 @@ int ports_add(struct ports *all, const struct msg_dgram *m, int fd);
 
 /* MSG_DGRAM_DROP.  The socket lives on while it has uses. */
 void ports_drop(struct ports *all, uint32_t number);
+
+/* Asks the master about a peer, which is PEER_ASKING.  The caller holds the port
+ * until the answer.  -1 and errno: nothing was asked. */
+int port_ask(struct port *p, struct peer *peer);
 
 void port_hold(struct port *p);
 void port_release(struct port *p);	/* may free it */

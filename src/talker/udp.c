@@ -28,7 +28,6 @@
 enum {
 	CHARGEN_BURST = 10,	/* answers of chargen to one peer at once, */
 	CHARGEN_MS = 100,	/* and then one in so long */
-	ASK_MS = 5000,		/* an answer that takes longer has been lost */
 };
 
 struct udp {
@@ -126,23 +125,6 @@ no_room(struct port *port)
 
 /* Asking */
 
-static int
-send_ask(struct port *port, const struct peer *p)
-{
-	union msg m = { .ask = {
-		.handle = peers_handle(port->all->peers, p),
-		.handle_generation = p->generation,
-		.listener = port->number, .peer = p->addr, .local = p->local,
-	} };
-
-	/* what waits for the link may be the end of other peers' sessions */
-	if (msg_link_busy(port->all->link)) {
-		errno = ENOBUFS;
-		return -1;
-	}
-	return msg_send(port->all->link, &m, MSG_ASK, -1);
-}
-
 /* A new peer (p is NULL), one whose verdict is out of date, or one about which
  * no answer came: the port is held for the question already. */
 static void
@@ -166,14 +148,13 @@ ask(struct port *port, struct peer *p, const struct packet *k)
 		return;
 	}
 	p->own = k->own;
-	if (send_ask(port, p) < 0) {
+	if (port_ask(port, p) < 0) {
 		peers_remove(peers, p);
 		no_room(port);
 		if (again)
 			port_release(port);
 		return;
 	}
-	p->until_ms = ev_now_ms(port->all->ev) + ASK_MS;
 	if (!again)
 		port_hold(port);
 	if (!peers_push(peers, p, k->data, k->len))

@@ -78,8 +78,9 @@ check_service(const struct conf_service *s)
 	assert(!s->exec == (s->internal != INTERNAL_NONE));
 	assert(!s->exec || s->exec[0][0] == '/');
 	assert(s->n_listen > 0 && s->n_listen <= CONF_LISTENERS);
-	assert(s->directory[0] == '/');
-	assert(s->limits && s->timeouts && s->socket && s->session);
+	assert(s->common->directory[0] == '/');
+	assert(s->common->limits && s->common->timeouts);
+	assert(s->common->socket && s->common->session);
 	for (i = 0; i < s->n_listen; i++) {
 		assert(s->listen[i].line >= s->line);
 		assert(s->listen[i].port <= s->listen[i].port_last);

@@ -10,9 +10,7 @@ import resource
 import signal
 import socket
 import stat
-import struct
 import sys
-import time
 
 import pytest
 
@@ -247,7 +245,7 @@ def test_L28_unchanged_services_keep_their_sockets(hatchd):
         assert all_of_it() == first
     daemon.reload(text.replace("a-z", "b-y"))      # of the same socket, changed
     assert all_of_it() == first
-    assert daemon.tcp("upper", b"abz") == b"aBz"
+    assert daemon.tcp("upper", b"abz") == b"aAz"
 
 
 def test_L28_queued_connections_stay(hatchd):
@@ -419,7 +417,7 @@ def test_a_renamed_service_keeps_its_socket(hatchd):
 
 
 @pytest.mark.parametrize("proto,what", [
-    ("tcp", CAT), ("tcp", ECHO), ("udp", ECHO), ("udp", CAT),
+    ("tcp", CAT), ("tcp", ECHO), ("udp", ECHO), ("udp", CAT + " session { once = yes }"),
     ("udp", 'wait = yes ' + CAT)], ids=["exec", "internal", "udp-internal", "session", "wait"])
 def test_all_addresses_to_one_and_back(hatchd, proto, what):
     """The old socket is in the way of the new one."""
@@ -431,6 +429,7 @@ def test_all_addresses_to_one_and_back(hatchd, proto, what):
         if "wait" not in what:
             text = os.urandom(8)
             assert getattr(daemon, proto)("p", text) == text
+            hatch.wait_until(lambda: not daemon.handlers())     # the talker is done with it
 
     works()
     old = inode(daemon, daemon.port["p"], table)
@@ -688,8 +687,8 @@ def test_internal_services_change(hatchd):
         assert ask(old, b"a") == b"a\n" and peer.ask(b"a") == b"a"
         daemon.reload(text % "daytime")
         assert re.search(rb"\d\d:\d\d:\d\d", daemon.tcp("p"))
-        assert re.search(rb"\d\d:\d\d:\d\d", daemon.udp("p", b"?"))
-        assert re.search(rb"\d\d:\d\d:\d\d", peer.ask(b"?"))
+        assert re.search(rb"\d\d:\d\d:\d\d", daemon.udp("p", b"?" * 100))
+        assert re.search(rb"\d\d:\d\d:\d\d", peer.ask(b"?" * 100))
         assert ask(old, b"b") == b"b\n"
         daemon.reload(service("i", (here("p"), "udp:127.0.0.1:@p@"), UPPER))
         assert daemon.tcp("p", b"c") == b"C"
@@ -702,12 +701,11 @@ def test_internal_services_change(hatchd):
     assert len({e["pid"] for e in daemon.log_lines("talker")}) == 0
 
 
-LOWER = 'exec = { "/usr/bin/python3", "-u", "-c", "import os\\nwhile True:' \
-    '\\n os.write(1, b\\"%s \\" + os.read(0, 999))" }'
-
-
 def session(tag):
-    return LOWER.replace("%s", tag)
+    """A datagram handler that answers with a tag."""
+    return 'exec = { "%s", "-c", "import os; ' \
+        "[os.write(1, b'%s ' + m) for m in iter(lambda: os.read(0, 999), b'')]\" }" % (
+            sys.executable, tag)
 
 
 def test_running_datagram_sessions_keep_what_they_were_started_with(hatchd):
@@ -725,13 +723,19 @@ def test_running_datagram_sessions_keep_what_they_were_started_with(hatchd):
             assert len(daemon.handlers()) == 3
 
 
-def test_a_removed_session_service_can_come_back_while_a_session_lives(hatchd):
-    text = service("s", "udp:127.0.0.1:@p@", session("old"))
+def test_a_removed_session_service_comes_back_when_its_sessions_are_over(hatchd):
+    """Until then the talker has its port, for them."""
+    text = service("s", "udp:127.0.0.1:@p@", session("old"), "session { idle = 1s }")
     daemon = hatchd(text)
     with Peer(daemon.port["p"]) as a:
         assert a.ask(b"1") == b"old 1"
         daemon.reload("")
-        daemon.reload(text.replace("old", "new"))
+        assert a.ask(b"2") == b"old 2"
+        line = daemon.reload(text.replace("old", "new"), ok=None)
+        if line["result"] == "failed":
+            assert "Address already in use" in daemon.log()
+            daemon.wait_log("end", svc="s")
+        hatch.wait_until(lambda: daemon.reload(ok=None)["result"] == "ok")
         with Peer(daemon.port["p"]) as b:
             for i in range(20):
                 assert b.ask(b"%d" % i) == b"new %d" % i
@@ -907,8 +911,8 @@ def test_the_control_socket_moves(hatchd):
 
 def test_the_control_socket_stays_if_it_cannot_move(hatchd):
     daemon = hatchd(CONF)
-    daemon.reload('control = "@tmp@/nowhere/other.sock"\n' + CONF)
-    assert "nowhere/other.sock" in daemon.log()
+    daemon.reload('control = "/proc/nowhere/other.sock"\n' + CONF)
+    assert "/proc/nowhere/other.sock" in daemon.log()
     assert control(daemon, "status", daemon.tmp + "/control.sock")["pid"] == daemon.pid
     daemon.reload('control = "@tmp@/other.sock"\n' + CONF)
     assert control(daemon, "status", daemon.tmp + "/other.sock")["pid"] == daemon.pid
@@ -948,9 +952,8 @@ def include(daemon, name, text):
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, name)
     with open(path + "~", "w") as f:
-        f.write(hatch.config(text, daemon.tmp, daemon.port).split("}", 1)[1]
-                if False else re.sub(r"@(\w+)@", lambda m: str(
-                    daemon.port.setdefault(m.group(1), hatch.free_port())), text))
+        f.write(re.sub(r"@(\w+)@", lambda m: str(
+            daemon.port.setdefault(m.group(1), hatch.free_port())), text))
     os.chmod(path + "~", 0o600)
     os.rename(path + "~", path)
     return path
@@ -988,10 +991,6 @@ def test_files_come_and_go(hatchd):
 # Every way to break one
 
 
-def lines_of(daemon, text):
-    daemon.write(text)
-
-
 def replace(daemon, make):
     os.unlink(daemon.conf)
     make(daemon.conf)
@@ -1017,28 +1016,28 @@ def with_bytes(data):
 
 
 BROKEN = {
-    "syntax": (CONF + 'service "x" {\n listen = \n}\n', r":1[3-5]: "),
-    "open-section": (CONF + 'service "x" {\n', r":12: "),
-    "open-string": (CONF + 'service "x {\n', r":12: "),
-    "open-comment": (CONF + '/* for ever', r":12: "),
-    "unknown-setting": (CONF + 'colour = "red"\n', r":12: .*colour"),
-    "near-miss": (CONF + service("x", here("x"), CAT, 'usr = "x"'), r":15: .*did you mean"),
-    "repeated-setting": (CONF + service("x", here("x"), CAT, 'wait = yes\nwait = no'), r":16: "),
-    "repeated-service": (CONF + service("echo", here("x"), ECHO), r":12: "),
+    "syntax": (CONF + 'service "x" {\n listen = \n}\n', r":11: "),
+    "open-section": (CONF + 'service "x" {\n', r":10: "),
+    "open-string": (CONF + 'service "x {\n', r":10: "),
+    "open-comment": (CONF + '/* for ever', r":10: "),
+    "unknown-setting": (CONF + 'colour = "red"\n', r":10: .*colour"),
+    "near-miss": (CONF + service("x", here("x"), CAT, 'usr = "x"'), r":13: .*did you mean"),
+    "repeated-setting": (CONF + service("x", here("x"), CAT, 'wait = yes\nwait = no'), r":14: "),
+    "repeated-service": (CONF + service("echo", here("x"), ECHO), r":10: "),
     "unknown-user": (CONF + service("x", here("x"), CAT, 'user = "nobody-has-this"'),
-                     r":15: .*nobody-has-this"),
+                     r":13: .*nobody-has-this"),
     "unknown-group": (CONF + service("x", here("x"), CAT, 'group = "nobody-has-this"'),
-                      r":15: .*nobody-has-this"),
-    "unknown-service": (CONF + service("x", "tcp:no-such-port", CAT), r":13: "),
+                      r":13: .*nobody-has-this"),
+    "unknown-service": (CONF + service("x", "tcp:no-such-port", CAT), r":11: "),
     "name-unresolvable": (CONF + service("x", "tcp:no-such-host.invalid:7000", CAT),
-                          r":13: .*(Name or service not known|Temporary failure)"),
-    "duplicate-listen": (CONF + service("x", here("upper"), CAT), r":13: .*(in use|listen)"),
+                          r":11: service x: no-such-host.invalid: (Name or service not known|Temporary failure)"),
+    "duplicate-listen": (CONF + service("x", here("upper"), CAT), r":11: .*is taken by service upper"),
     "foreign-address": (CONF + service("x", "tcp:203.0.113.7:7", CAT, "socket { freebind = no }"),
-                        r":13: .*203.0.113.7.*Cannot assign"),
-    "unix-directory": (CONF + service("x", "unix:@tmp@/nowhere/x", CAT), r":13: .*No such file"),
-    "unix-file": (CONF + service("x", "unix:@tmp@/hatchd.conf", CAT), r":13: .*in use"),
-    "long-line": (CONF + "#" + "x" * 5000, r":12: .*(long|4)"),
-    "control-character": (CONF + "\1", r":12: "),
+                        r":11: .*203.0.113.7.*Cannot assign"),
+    "unix-directory": (CONF + service("x", "unix:@tmp@/nowhere/x", CAT), r":11: .*No such file"),
+    "unix-file": (CONF + service("x", "unix:@tmp@/hatchd.conf", CAT), r":11: .*in use"),
+    "long-line": (CONF + "#" + "x" * 5000, r":10: .*(long|4)"),
+    "control-character": (CONF + "\1", r":10: "),
 }
 
 
@@ -1050,9 +1049,10 @@ def test_broken_text(hatchd, name):
     fails(daemon, re.escape(daemon.conf) + pattern)
 
 
-def fails(daemon, pattern):
+def fails(daemon, pattern, again=True):
     """One line tells that the reload failed, others why; all goes on."""
     before = inode(daemon, daemon.port["upper"]), inode(daemon, daemon.port["echo"])
+    assert daemon.tcp("upper", b"x") == b"X"
     sockets = len(master_inodes(daemon))
     with daemon.connect("upper") as s, daemon.connect("echo") as e:
         s.sendall(b"begun")
@@ -1072,6 +1072,8 @@ def fails(daemon, pattern):
     assert daemon.tcp("upper", b"x") == b"X"
     assert daemon.tcp("echo", b"x") == b"x" and daemon.udp("echo", b"x") == b"x"
     assert len(master_inodes(daemon)) == sockets
+    if not again:
+        return
     if os.path.lexists(daemon.conf) and not os.path.isfile(daemon.conf) or \
             os.path.islink(daemon.conf):
         (os.rmdir if os.path.isdir(daemon.conf) and not os.path.islink(daemon.conf)
@@ -1137,9 +1139,17 @@ def test_a_busy_port_names_its_owner(hatchd, shared_tmp, proto):
         daemon = hatchd(CONF)
         daemon.write(CONF + service("free", here("free"), CAT) +
                      service("x", proto + ":" + where, ECHO))
-        fails(daemon, r":18: service x: %s:%s: bind: Address already in use, by %s \(pid %d\)" % (
-            proto, re.escape(where), re.escape(hatch.comm(os.getpid())), os.getpid()))
+        text = "%s:16: service x: %s:%s: bind: Address already in use" % (
+            daemon.conf, proto, where)
+        fails(daemon, re.escape(text), again=False)
         assert refused(daemon.port["free"])
+
+        def named():        # it does not look for long: a busy machine may take several tries
+            daemon.reload(ok=False)
+            return text + ", by %s (pid %d)" % (hatch.comm(os.getpid()), os.getpid()) \
+                in daemon.log()
+
+        hatch.wait_until(named)
 
 
 def test_what_was_bound_before_the_failure_is_closed_again(hatchd):
@@ -1178,6 +1188,24 @@ def unprivileged(hatchd, shared_tmp, text):
         hatch.Daemon = old
 
 
+def set_limit(daemon, what, soft):
+    """Sets a soft limit of the running daemon, as its own user may; the old one."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            hatch.drop_root()
+            old, hard = resource.prlimit(daemon.pid, what)
+            resource.prlimit(daemon.pid, what, (soft, hard))
+            os.write(write, b"%d" % old)
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    with os.fdopen(read) as f:
+        return int(f.read())
+
+
 def test_L17_a_file_that_cannot_be_read(hatchd, shared_tmp):
     daemon = unprivileged(hatchd, shared_tmp, CONF)
     os.chmod(daemon.conf, 0)
@@ -1186,24 +1214,23 @@ def test_L17_a_file_that_cannot_be_read(hatchd, shared_tmp):
 
 def test_no_process_for_the_trial(hatchd, shared_tmp):
     daemon = unprivileged(hatchd, shared_tmp, CONF)
-    soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NPROC)
-    resource.prlimit(daemon.pid, resource.RLIMIT_NPROC, (1, hard))
+    soft = set_limit(daemon, resource.RLIMIT_NPROC, 1)
     daemon.reload(ok=False)
     assert re.search(r"no process for the trial: Resource temporarily unavailable", daemon.log())
     assert daemon.tcp("echo", b"x") == b"x"
-    resource.prlimit(daemon.pid, resource.RLIMIT_NPROC, (soft, hard))
+    set_limit(daemon, resource.RLIMIT_NPROC, soft)
     daemon.reload()
     assert daemon.tcp("upper", b"x") == b"X"
 
 
 def test_no_descriptor_for_the_reload(hatchd, shared_tmp):
     daemon = unprivileged(hatchd, shared_tmp, CONF)
-    soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    soft = set_limit(daemon, resource.RLIMIT_NOFILE, 1024)
     for limit in (3, 6, 16):
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, hard))
+        set_limit(daemon, resource.RLIMIT_NOFILE, limit)
         line = daemon.reload(CONF + service("x", here("x"), CAT), ok=None)
         assert line["result"] == ("failed" if limit < 16 else line["result"])
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    set_limit(daemon, resource.RLIMIT_NOFILE, soft)
     daemon.reload()
     assert daemon.tcp("upper", b"x") == b"X"
     assert daemon.tcp("x", b"x") == b"x"
@@ -1278,8 +1305,8 @@ def test_the_last_of_30_HUPs_counts(hatchd):
     for i in range(30):
         daemon.write(CONF + service("x%d" % i, here("x%d" % i), CAT))
         daemon.send_signal(signal.SIGHUP)
-    hatch.wait_until(lambda: not refused(daemon.port["x29"]))
-    hatch.wait_until(lambda: settled(daemon))
+        daemon.notify.poll()                    # its queue is short
+    hatch.wait_until(lambda: settled(daemon) and not refused(daemon.port["x29"]))
     assert 1 <= len(daemon.log_lines("reload")) <= 30
     assert all(e["result"] == "ok" for e in daemon.log_lines("reload"))
     assert daemon.tcp("x29", b"x") == b"x"
@@ -1315,6 +1342,8 @@ def test_S29_many_random_reloads(hatchd, shared_tmp, waiter):
     more = ["", TERMINATE, one(2), 'environment = { "A=B" }', "socket { keepalive = yes }"]
     addresses = ["tcp4:@%s@", "tcp:127.0.0.1:@%s@", "tcp:127.0.0.2:@%s@"]
     daemon = hatchd(CONF, path=shared_tmp)
+    assert daemon.tcp("upper", b"x") == b"X"
+    hatch.wait_until(lambda: not daemon.handlers())
     n = hatch.n_fds(daemon.pid)
     held = []
     results = {"ok": 0, "failed": 0}

@@ -4,9 +4,12 @@
 import json
 import os
 import random
+import re
+import shutil
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -706,3 +709,48 @@ def test_parallel_connections():
         assert client.recv(100) == b"CLIENT %d" % i
         client.close()
         h.expect(OK)
+
+
+# The examples of services/README.md
+
+
+def readme(language):
+    with open(os.path.join(hatch.TOP, "services", "README.md")) as f:
+        return f.read().split("```%s\n" % language, 1)[1].split("```", 1)[0]
+
+
+@pytest.mark.parametrize("language", ["c", "sh", "python"])
+def test_readme_example(tmp_path, language):
+    """Each is complete, and does what it says."""
+    program = tmp_path / "program"
+    if language == "c":
+        cc = shutil.which("cc") or pytest.skip("no C compiler")
+        (tmp_path / "program.c").write_text(readme("c"))
+        subprocess.run([cc, "-Wall", "-o", program, tmp_path / "program.c"], check=True)
+    else:
+        program.write_text(readme(language))
+        program.chmod(0o755)
+    command = {"c": [program], "sh": ["sh", program], "python": [sys.executable, program]}[language]
+    client, theirs = tcp_pair()
+    with client, theirs:
+        p = subprocess.Popen(command, stdin=theirs, stdout=theirs, env={"REMOTE_ADDR": "192.0.2.7"})
+        theirs.close()
+        client.sendall(b"ann\n")
+        client.shutdown(socket.SHUT_WR)
+        assert hatch.read_all(client) == {"c": b"ann\n", "python": b"ANN\n",
+                                          "sh": b"hello ann, you are 192.0.2.7\n"}[language]
+        assert p.wait(hatch.DEADLINE) == 0
+
+
+def test_source_is_small_and_stands_alone():
+    """One file of at most 150 lines, which includes no other part of hatchd."""
+    folder = os.path.join(hatch.TOP, "services")
+    sources = sorted(f for f in os.listdir(folder) if f.endswith(".c"))
+    assert [f[:-2] for f in sources] == sorted(handler.NAMES)
+    for name in os.listdir(folder):
+        if name.endswith((".c", ".h")):
+            with open(os.path.join(folder, name)) as f:
+                text = f.read()
+            assert name.endswith(".h") or text.count("\n") <= 150, name
+            assert all(i in ("config.h", "svc.h", "svc_wait.h", "svc_conn.h")
+                       for i in re.findall(r'#include "(.*)"', text)), name

@@ -94,10 +94,10 @@ test_internal_has_no_handler(void **state)
 	c = conf_pure("defaults { user = x umask = 077 wait = yes rlimits { core = 0 } }\n"
 		      "service x { listen = udp:1 internal = echo chroot = \"\" }\n");
 	s = c->services;
-	assert_false(s->wait);
-	assert_null(s->user);
-	assert_int_equal(s->umask, 022);
-	assert_int_equal(s->n_rlimits, 0);
+	assert_false(s->common->wait);
+	assert_null(s->common->user);
+	assert_int_equal(s->common->umask, 022);
+	assert_int_equal(s->common->n_rlimits, 0);
 	conf_free(c);
 }
 
@@ -129,9 +129,9 @@ test_session_is_for_udp(void **state)
 	c = conf_pure("defaults { session { max = 5 } }\n"
 		      "service a { listen = { tcp:1, udp:1 } exec = /a session { idle = 5s } }\n"
 		      "service b { listen = tcp:2 exec = /a }\n");
-	assert_int_equal(c->services[0].session->idle_ms, 5000);
-	assert_int_equal(c->services[0].session->max, 5);
-	assert_int_equal(c->services[1].session->max, 1024);
+	assert_int_equal(c->services[0].common->session->idle_ms, 5000);
+	assert_int_equal(c->services[0].common->session->max, 5);
+	assert_int_equal(c->services[1].common->session->max, 1024);
 	conf_free(c);
 }
 
@@ -232,10 +232,10 @@ test_accounts_of_root(void **state)
 	c = conf_from(text, NULL, 0, true);
 	assert_non_null(c);
 	assert_string_equal(c->talker->name, user);
-	assert_string_equal(c->services[0].account->name, user);
+	assert_string_equal(c->services[0].common->account->name, user);
 	assert_int_equal(c->services[0].user_line, 3);
-	assert_int_equal(c->services[0].socket->owner_uid, c->talker->uid);
-	assert_int_equal(c->services[0].socket->owner_gid, 7);
+	assert_int_equal(c->services[0].common->socket->owner_uid, c->talker->uid);
+	assert_int_equal(c->services[0].common->socket->owner_gid, 7);
 	conf_free(c);
 	(void)snprintf(text, sizeof(text), "user = %s\n"
 		       "service a { listen = tcp:1 exec = /bin/sh\nuser = \"no such\" }\n"
@@ -264,13 +264,13 @@ test_accounts_of_others(void **state)
 	c = conf_from("service x { listen = tcp:1 exec = /bin/sh }\n", NULL, uid, true);
 	assert_non_null(c);
 	assert_null(c->talker);
-	assert_int_equal(c->services[0].account->uid, uid);
+	assert_int_equal(c->services[0].common->account->uid, uid);
 	conf_free(c);
 	(void)snprintf(text, sizeof(text), "service x { listen = tcp:1 exec = /bin/sh user = %u }\n",
 		       (unsigned)uid);
 	c = conf_from(text, NULL, uid, true);
 	assert_non_null(c);
-	assert_int_equal(c->services[0].account->uid, uid);
+	assert_int_equal(c->services[0].common->account->uid, uid);
 	conf_free(c);
 	assert_null(conf_from("service x { listen = tcp:1 exec = /bin/sh\n user = root }\n", NULL,
 			      uid, true));

@@ -38,29 +38,29 @@ test_defaults_of_everything(void **state)
 	assert_string_equal(s->exec[0], "/bin/cat");
 	assert_null(s->exec[1]);
 	assert_int_equal(s->internal, INTERNAL_NONE);
-	assert_false(s->wait);
-	assert_true(s->groups);
-	assert_string_equal(s->directory, "/");
-	assert_null(s->chroot);
-	assert_int_equal(s->umask, 022);
-	assert_int_equal(s->nice, 0);
-	assert_null(s->environment);
-	assert_int_equal(s->log_events,
+	assert_false(s->common->wait);
+	assert_true(s->common->groups);
+	assert_string_equal(s->common->directory, "/");
+	assert_null(s->common->chroot);
+	assert_int_equal(s->common->umask, 022);
+	assert_int_equal(s->common->nice, 0);
+	assert_null(s->common->environment);
+	assert_int_equal(s->common->log_events,
 			 CONF_LOG_END | CONF_LOG_REFUSE | CONF_LOG_STDERR | CONF_LOG_FAIL);
-	assert_int_equal(s->limits->instances, 256);
-	assert_int_equal(s->limits->per_source, 64);
-	assert_int_equal(s->limits->source_prefix4, 32);
-	assert_int_equal(s->limits->source_prefix6, 64);
-	assert_int_equal(s->limits->when_full, CONF_QUEUE);
-	assert_int_equal(s->timeouts->stop_ms, 5000);
-	assert_int_equal(s->socket->backlog, 4096);
-	assert_int_equal(s->socket->freebind, CONF_AUTO);
-	assert_int_equal(s->socket->mode, 0666);
-	assert_int_equal(s->socket->owner_uid, (uid_t)-1);
-	assert_int_equal(s->session->idle_ms, 60000);
-	assert_int_equal(s->session->max, 1024);
-	assert_false(s->session->once);
-	assert_int_equal(s->n_rlimits, 0);
+	assert_int_equal(s->common->limits->instances, 256);
+	assert_int_equal(s->common->limits->per_source, 64);
+	assert_int_equal(s->common->limits->source_prefix4, 32);
+	assert_int_equal(s->common->limits->source_prefix6, 64);
+	assert_int_equal(s->common->limits->when_full, CONF_QUEUE);
+	assert_int_equal(s->common->timeouts->stop_ms, 5000);
+	assert_int_equal(s->common->socket->backlog, 4096);
+	assert_int_equal(s->common->socket->freebind, CONF_AUTO);
+	assert_int_equal(s->common->socket->mode, 0666);
+	assert_int_equal(s->common->socket->owner_uid, (uid_t)-1);
+	assert_int_equal(s->common->session->idle_ms, 60000);
+	assert_int_equal(s->common->session->max, 1024);
+	assert_false(s->common->session->once);
+	assert_int_equal(s->common->n_rlimits, 0);
 	conf_free(c);
 }
 
@@ -80,20 +80,20 @@ test_defaults_apply_wherever_they_stand(void **state)
 	assert_non_null(c);
 	s = c->services;
 	assert_int_equal(c->n_services, 3);
-	assert_int_equal(s[0].umask, 077);
-	assert_null(s[0].environment);
-	assert_int_equal(s[0].limits->instances, 9);
-	assert_int_equal(s[0].limits->per_source, 1);
-	assert_string_equal(s[1].environment[0], "B=2");
-	assert_null(s[1].environment[1]);
-	assert_int_equal(s[1].n_rlimits, 2);
-	assert_int_equal(s[1].rlimits[0].resource, RLIMIT_CORE);
-	assert_int_equal(s[1].rlimits[1].soft, 5);
-	assert_string_equal(s[2].environment[0], "A=1");
-	assert_int_equal(s[2].rlimits[1].soft, 3);
+	assert_int_equal(s[0].common->umask, 077);
+	assert_null(s[0].common->environment);
+	assert_int_equal(s[0].common->limits->instances, 9);
+	assert_int_equal(s[0].common->limits->per_source, 1);
+	assert_string_equal(s[1].common->environment[0], "B=2");
+	assert_null(s[1].common->environment[1]);
+	assert_int_equal(s[1].common->n_rlimits, 2);
+	assert_int_equal(s[1].common->rlimits[0].resource, RLIMIT_CORE);
+	assert_int_equal(s[1].common->rlimits[1].soft, 5);
+	assert_string_equal(s[2].common->environment[0], "A=1");
+	assert_int_equal(s[2].common->rlimits[1].soft, 3);
 	assert_string_equal(s[2].file, "more.conf");
 	assert_int_equal(s[2].line, 3);
-	assert_ptr_equal(s[1].limits, s[2].limits);
+	assert_ptr_equal(s[1].common->limits, s[2].common->limits);
 	conf_free(c);
 }
 
@@ -104,8 +104,8 @@ test_L1_trailing_comment_after_a_limit(void **state)
 				     "instances = 2 // two\n}");
 
 	(void)state;
-	assert_int_equal(c->services[0].limits->per_source, 1);
-	assert_int_equal(c->services[0].limits->instances, 2);
+	assert_int_equal(c->services[0].common->limits->per_source, 1);
+	assert_int_equal(c->services[0].common->limits->instances, 2);
 	conf_free(c);
 }
 
@@ -117,17 +117,17 @@ test_L2_no_means_no(void **state)
 	const struct conf_service *s = c->services;
 
 	(void)state;
-	assert_false(s->enabled || s->wait || s->groups);
-	assert_int_equal(s->socket->keepalive, 0);
-	assert_int_equal(s->socket->nodelay, 0);
-	assert_int_equal(s->socket->freebind, CONF_NO);
+	assert_false(s->enabled || s->common->wait || s->common->groups);
+	assert_int_equal(s->common->socket->keepalive, 0);
+	assert_int_equal(s->common->socket->nodelay, 0);
+	assert_int_equal(s->common->socket->freebind, CONF_NO);
 	conf_free(c);
 	c = expect_good("wait = yes socket { keepalive = on nodelay = true freebind = yes }");
 	s = c->services;
-	assert_true(s->enabled && s->wait && s->groups);
-	assert_int_equal(s->socket->keepalive, 1);
-	assert_int_equal(s->socket->nodelay, 1);
-	assert_int_equal(s->socket->freebind, CONF_YES);
+	assert_true(s->enabled && s->common->wait && s->common->groups);
+	assert_int_equal(s->common->socket->keepalive, 1);
+	assert_int_equal(s->common->socket->nodelay, 1);
+	assert_int_equal(s->common->socket->freebind, CONF_YES);
 	conf_free(c);
 	expect_bad("wait = 1", "wait: expected yes or no, not '1'");
 }
@@ -138,7 +138,7 @@ test_L4_no_space_round_the_equals_sign(void **state)
 	struct conf *c = conf_pure("service x{listen=tcp:7000 exec={\"/bin/cat\"}nice=5}");
 
 	(void)state;
-	assert_int_equal(c->services[0].nice, 5);
+	assert_int_equal(c->services[0].common->nice, 5);
 	conf_free(c);
 }
 
@@ -330,8 +330,8 @@ test_trap7_numbers_are_decimal(void **state)
 	struct conf *c = expect_good("umask = 010 socket { mode = 0640 }");
 
 	(void)state;
-	assert_int_equal(c->services[0].umask, 8);
-	assert_int_equal(c->services[0].socket->mode, 0640);
+	assert_int_equal(c->services[0].common->umask, 8);
+	assert_int_equal(c->services[0].common->socket->mode, 0640);
 	conf_free(c);
 	expect_bad("limits { instances = 010 }",
 		   "limits.instances: expected a number from 0 to 4194304, not '010'");
@@ -428,21 +428,21 @@ test_values(void **state)
 
 	(void)state;
 	assert_string_equal(s->argv0, "-x");
-	assert_string_equal(s->environment[1], "B=\"q\"");
-	assert_int_equal(s->log_events, 0);
-	assert_int_equal(s->n_rlimits, 3);
-	assert_int_equal(s->rlimits[0].resource, RLIMIT_CPU);
-	assert_int_equal(s->rlimits[0].soft, 90);
-	assert_int_equal(s->rlimits[1].resource, RLIMIT_NOFILE);
-	assert_int_equal(s->rlimits[1].soft, 5);
-	assert_int_equal(s->rlimits[1].hard, 10);
-	assert_int_equal(s->rlimits[2].soft, 1048576);
-	assert_true(s->rlimits[2].hard == RLIM_INFINITY);
-	assert_int_equal(s->socket->tos, 255);
-	assert_true(s->socket->mark == UINT32_MAX);
-	assert_int_equal(s->socket->rcvbuf, 65536);
-	assert_string_equal(s->socket->device, "lo");
-	assert_int_equal(s->timeouts->stop_ms, 60000);
+	assert_string_equal(s->common->environment[1], "B=\"q\"");
+	assert_int_equal(s->common->log_events, 0);
+	assert_int_equal(s->common->n_rlimits, 3);
+	assert_int_equal(s->common->rlimits[0].resource, RLIMIT_CPU);
+	assert_int_equal(s->common->rlimits[0].soft, 90);
+	assert_int_equal(s->common->rlimits[1].resource, RLIMIT_NOFILE);
+	assert_int_equal(s->common->rlimits[1].soft, 5);
+	assert_int_equal(s->common->rlimits[1].hard, 10);
+	assert_int_equal(s->common->rlimits[2].soft, 1048576);
+	assert_true(s->common->rlimits[2].hard == RLIM_INFINITY);
+	assert_int_equal(s->common->socket->tos, 255);
+	assert_true(s->common->socket->mark == UINT32_MAX);
+	assert_int_equal(s->common->socket->rcvbuf, 65536);
+	assert_string_equal(s->common->socket->device, "lo");
+	assert_int_equal(s->common->timeouts->stop_ms, 60000);
 	conf_free(c);
 }
 
@@ -456,10 +456,10 @@ test_equal_parts_are_shared(void **state)
 
 	(void)state;
 	assert_ptr_equal(a->exec, b->exec);
-	assert_ptr_equal(a->limits, b->limits);
-	assert_ptr_equal(a->socket, b->socket);
-	assert_ptr_equal(a->session, b->session);
-	assert_ptr_equal(a->directory, b->directory);
+	assert_ptr_equal(a->common->limits, b->common->limits);
+	assert_ptr_equal(a->common->socket, b->common->socket);
+	assert_ptr_equal(a->common->session, b->common->session);
+	assert_ptr_equal(a->common->directory, b->common->directory);
 	conf_free(c);
 }
 
@@ -515,7 +515,7 @@ test_example_file(void **state)
 	s.n_listen = builtin->services[0].n_listen;
 	(void)conf_diff_service(&s, builtin->services, buf, sizeof(buf));
 	assert_string_equal(buf, "rlimits");
-	assert_int_equal(s.n_rlimits, SCHEMA_RLIMIT_ITEMS);
+	assert_int_equal(s.common->n_rlimits, SCHEMA_RLIMIT_ITEMS);
 	conf_free(builtin);
 	conf_free(c);
 	free(text);

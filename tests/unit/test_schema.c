@@ -50,13 +50,13 @@ test_fields_have_the_right_size(void **state)
 			assert_int_equal(it->size, sizeof(void *));
 			break;
 		case SCHEMA_BOOL:
+		case SCHEMA_INTERNAL:
 			assert_int_equal(it->size, 1);
 			break;
 		case SCHEMA_SIZE:
 		case SCHEMA_DURATION:
 		case SCHEMA_OCTAL:
 		case SCHEMA_FLAGS:
-		case SCHEMA_INTERNAL:
 			assert_int_equal(it->size, 4);
 			break;
 		case SCHEMA_NUMBER:

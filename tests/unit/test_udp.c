@@ -456,21 +456,68 @@ test_session_once(void **state)
 	assert_int_equal(recv(handler, &c, 1, 0), 0);
 	put(handler, "out");
 	expect(t, fd, "out");
-	put(fd, "late");
+	put(fd, "");
 	expect_nothing(t, fd);
 	close(handler);
 	m = ended(t, 1);
-	assert_int_equal(m.dropped, 2);
-	assert_int_equal(m.datagrams_in, 3);
-	/* an empty one is an end of file at once */
-	put(fd, "");
+	assert_int_equal(m.dropped, 0);
+	assert_int_equal(m.datagrams_in, 1);
+	/* each of the others has a handler of its own */
 	a = asked(t);
 	handler = begin(t, &a, 2);
+	expect(t, handler, "more");
+	close(handler);
+	assert_int_equal(ended(t, 2).datagrams_in, 1);
+	/* an empty one is an end of file at once */
+	a = asked(t);
+	handler = begin(t, &a, 3);
 	assert_int_equal(recv(handler, &c, 1, 0), 0);
 	put(handler, "empty");
 	expect(t, fd, "empty");
 	close(handler);
+	assert_int_equal(ended(t, 3).dropped, 0);
+	close(fd);
+}
+
+/* What comes after a handler's end is for another one, but its first datagram
+ * is not: a handler that never reads would be started for that for ever. */
+static void
+test_session_of_a_handler_that_is_gone(void **state)
+{
+	struct test *t = *state;
+	struct msg_session s = { .slot = 3, .generation = 103 };
+	struct msg_ask a;
+	struct msg_ended m;
+	int fd, handler, sv[2];
+
+	serve(t, (struct msg_dgram){ .max = 10 });
+	fd = client(t);
+	put(fd, "one");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	expect(t, handler, "one");
+	close(handler);
+	put(fd, "two");
+	(void)ended(t, 1);
+	a = asked(t);
+	handler = begin(t, &a, 2);
+	expect(t, handler, "two");
+	close(handler);
 	(void)ended(t, 2);
+
+	put(fd, "never read");
+	a = asked(t);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
+				    0, sv), 0);
+	close(sv[1]);
+	s.handle = a.handle;
+	s.handle_generation = a.handle_generation;
+	assert_int_equal(udp_session(t->udp, &s, sv[0]), 0);
+	m = ended(t, 3);
+	assert_int_equal(m.datagrams_in, 1);
+	assert_int_equal(m.dropped, 1);
+	rig_run(t->rig, 50);
+	assert_false(rig_has(t->rig, MSG_ASK));
 	close(fd);
 }
 
@@ -794,6 +841,7 @@ main(void)
 		TEST(test_session),
 		TEST(test_session_empty_datagrams),
 		TEST(test_session_once),
+		TEST(test_session_of_a_handler_that_is_gone),
 		TEST(test_session_idle),
 		TEST(test_session_handler_is_slow),
 		TEST(test_session_max),
