@@ -3,10 +3,11 @@
 
 /*
  * What the handlers of services/ have in common: finding out what the
- * super-server gave them, reading and writing with time limits.  Header
- * only: every handler is one C file with this, and svc_wait.h if it is for
- * many peers, and needs nothing else of hatchd (`cc -o upper services/upper.c`
- * makes one).  Runs in the handlers; nothing of the daemon includes it.  The contract is told in hatchd-services(7).
+ * super-server gave them, reading and writing with time limits.  Header only:
+ * every handler is one C file with this, and svc_wait.h if it is for many
+ * peers, and needs nothing else of hatchd (`cc -o upper services/upper.c` makes
+ * one).  Runs in the handlers; nothing of the daemon includes it.  The contract
+ * is told in hatchd-services(7).
  */
 #ifndef HATCHD_SVC_H
 #define HATCHD_SVC_H

@@ -126,14 +126,21 @@ arena_alloc(struct arena *a, size_t size)
 	return take(a, size ? size : 1, alignof(max_align_t));
 }
 
+/* Eight bytes at a time: most blocks are structs and short strings. */
 static uint32_t
 hash(const unsigned char *p, size_t size)
 {
-	uint64_t h = UINT64_C(14695981039346656037);	/* FNV-1a */
+	uint64_t h = size * UINT64_C(0x9e3779b97f4a7c15), w;
 
-	while (size--)
-		h = (h ^ *p++) * UINT64_C(1099511628211);
-	return (uint32_t)(h ^ h >> 32);
+	for (; size >= sizeof(w); size -= sizeof(w), p += sizeof(w)) {
+		memcpy(&w, p, sizeof(w));
+		h = (h ^ w) * UINT64_C(0x9fb21c651e98df25);
+		h ^= h >> 32;
+	}
+	for (w = 0; size; size--)
+		w = w << 8 | *p++;
+	h = (h ^ w) * UINT64_C(0x9fb21c651e98df25);
+	return (uint32_t)(h >> 32);
 }
 
 /* The entry of an equal block, or the free one where it belongs. */
@@ -180,11 +187,19 @@ align_of_size(size_t size)
 }
 
 const void *
+arena_copy(struct arena *a, const void *data, size_t size)
+{
+	void *copy = take(a, size, align_of_size(size));
+
+	return copy ? memcpy(copy, data, size) : NULL;
+}
+
+const void *
 arena_intern(struct arena *a, const void *data, size_t size)
 {
 	struct entry *e;
 	uint32_t h;
-	void *copy;
+	const void *copy;
 
 	if (size == 0)
 		return arena_intern(a, "", 1);
@@ -196,10 +211,9 @@ arena_intern(struct arena *a, const void *data, size_t size)
 	e = find(a, h, data, size);
 	if (e->data)
 		return e->data;
-	copy = take(a, size, align_of_size(size));
+	copy = arena_copy(a, data, size);
 	if (!copy)
 		return NULL;
-	memcpy(copy, data, size);
 	e->hash = h;
 	e->size = (uint32_t)size;
 	e->data = copy;

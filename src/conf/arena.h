@@ -17,6 +17,8 @@ void *arena_alloc(struct arena *a, size_t size);
  * equal bytes give the same pointer.  Padding counts: zero it.  Aligned for any
  * type whose size divides size, as that of every element of an array does. */
 const void *arena_intern(struct arena *a, const void *data, size_t size);
+/* The same, but always a new block, for what is hardly ever equal; size > 0. */
+const void *arena_copy(struct arena *a, const void *data, size_t size);
 const char *arena_string(struct arena *a, const char *s);
 /* Forget the table of interned blocks (they stay), when loading is over. */
 void arena_seal(struct arena *a);

@@ -32,6 +32,7 @@ struct conf_build {
 	struct conf_given global;
 	const char *global_file[SCHEMA_ITEMS];
 	struct conf_value_to to;	/* file and service of the current entry */
+	const char *file;		/* what to.file is a copy of */
 	const struct conf_entry *entry;
 	bool keep;			/* the current service's name is its own */
 	bool faulty_defaults, incomplete, no_memory;
@@ -174,13 +175,15 @@ conf_build_begin(struct conf_build *b, const struct conf_entry *e, const char *f
 	memset(&b->given.set, 0, sizeof(b->given.set));
 	b->given.faulty = e->faulty || b->faulty_defaults;
 	b->entry = e;
-	b->to.file = arena_string(b->arena, file);
+	if (file != b->file)
+		b->to.file = arena_string(b->arena, file);
+	b->file = file;
 	b->to.service = e->id == SET_DEFAULTS ? "" : NULL;
 	if (e->id != SET_SERVICE)
 		return;
 	draft_copy(&b->draft, &b->defaults);
-	b->to.service = arena_string(b->arena, title);
-	if (!b->to.file || !b->to.service)
+	b->to.service = title;
+	if (!b->to.file)
 		out_of_memory(b);
 	b->keep = !b->no_memory &&
 		conf_check_name(b->check, b->to.service, b->to.file, e->line);

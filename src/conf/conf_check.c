@@ -86,15 +86,26 @@ problem(const struct conf_check *ck, const struct conf_draft *d, const struct co
 	problems_add(ck->problems, d->s.file, line, "service %s: %s", d->s.name, text);
 }
 
+static bool
+is_name(const char *name)
+{
+	static const unsigned char letters[256] = {	/* 2: not as the first */
+		['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['0' ... '9'] = 1,
+		['.'] = 2, ['_'] = 2, ['+'] = 2, ['@'] = 2, [':'] = 2, ['-'] = 2,
+	};
+	size_t len = 0;
+
+	while (letters[(unsigned char)name[len]])
+		len++;
+	return len > 0 && len <= 47 && name[len] == '\0' && letters[(unsigned char)*name] == 1;
+}
+
 bool
 conf_check_name(struct conf_check *ck, const char *name, const char *file, int line)
 {
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+@:-";
-	size_t len = strlen(name);
 	const struct conf_seen *first, seen = { SEEN_NAME, name, name, file, line };
 
-	if (len == 0 || len > 47 || strspn(name, letters) != len || strchr("._+@:-", name[0])) {
+	if (!is_name(name)) {
 		problems_add(ck->problems, file, line, "'%s' can't be a service's name: expected "
 			     "1 to 47 letters, digits and ._+@:-, a letter or digit first", name);
 		return false;

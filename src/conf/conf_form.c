@@ -20,12 +20,19 @@
 bool
 conf_form_is_clean(const char *text)
 {
-	const unsigned char *p;
+	static const bool plain[256] = {
+		[0x20 ... 0x7e] = true, [0x80 ... 0xc1] = true, [0xc3 ... 0xff] = true,
+	};
+	const unsigned char *p = (const unsigned char *)text;
 
-	for (p = (const unsigned char *)text; *p; p++)
-		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+	for (;; p++) {
+		while (plain[*p])
+			p++;
+		if (*p != 0xc2)
+			return *p == '\0';
+		if (p[1] >= 0x80 && p[1] < 0xa0)
 			return false;
-	return true;
+	}
 }
 
 /* [A-Za-z_][A-Za-z0-9_]*; what is left of it begins at the returned place. */

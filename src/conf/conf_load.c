@@ -5,13 +5,14 @@
  * From the bytes of the files to struct conf, through libConfuse.
  *
  * The text is guarded (source_guard), cut into top-level entries, and each
- * entry's settings are listed (conf_scan) before libConfuse sees it, a few
+ * entry's settings are listed (conf_scan) before libConfuse sees it, some
  * entries at a time, each time with a fresh cfg_t:
- * - titled sections cost libConfuse quadratic time, and it copies the table of
- *   options for every section: so slices are small, and the table has the
- *   options that occur in the slice and no others;
+ * - libConfuse copies the table of options for every section: so it has the
+ *   options that occur in these entries and no others;
  * - where it stops at the first error, only one entry is lost.
- * All values come as texts with their lines; conf_build makes settings of them.
+ * It builds no tree: values are taken from it as they come, as texts with their
+ * lines, and sections when they end; conf_build makes settings of them when all
+ * of the text has proved right.
  *
  * libConfuse's state is global and its callbacks get no pointer of ours: one
  * load at a time.  Runs in the master, its trial child and hatchctl.
@@ -30,19 +31,30 @@
 
 #define TABLES 16		/* tables of options that are kept */
 #define JOIN_ENTRIES 32
-#define JOIN_BYTES 16384
-#define CHUNK 512		/* values */
+#define JOIN_SAME 512		/* with the same settings in all of them */
+#define JOIN_BYTES 65536
+#define TABLE_OPTIONS (SCHEMA_ITEMS + SCHEMA_SECTIONS)
 
 struct table {
 	struct schema_set key;
-	int at[SCHEMA_SECTIONS];	/* where a section's options begin */
-	uint8_t id[SCHEMA_ITEMS + SCHEMA_SECTIONS];	/* of the options */
-	cfg_opt_t opts[SCHEMA_ITEMS + SCHEMA_SECTIONS];
+	uint8_t id[TABLE_OPTIONS];	/* of the options */
+	cfg_opt_t opts[TABLE_OPTIONS];
+	cfg_value_t value[TABLE_OPTIONS];	/* the last one, instead of all in a list */
 };
 
-struct chunk {
-	struct chunk *next;
-	struct conf_text list[CHUNK];
+struct value {			/* one that libConfuse has read */
+	enum schema_id id;
+	struct conf_text v;
+};
+
+struct values {
+	struct value *list;
+	int n, max;
+};
+
+struct section {		/* of the top level */
+	const char *title;
+	int end;		/* of its values */
 };
 
 struct loader {
@@ -50,19 +62,20 @@ struct loader {
 	struct problems *problems;
 	struct conf_build *build;
 	struct arena *arena;
-	struct conf_entry *entries;
-	int n_entries, max_entries;
+	struct conf_entries entries;
 	bool incomplete;
-	/* while a slice is parsed: */
+	/* while entries are parsed: */
 	const char *file;
 	int first_line;
-	bool quiet;		/* it will be parsed once more if it fails */
+	bool quiet;		/* they will be parsed once more if it fails */
 	bool told;		/* a problem was added */
-	struct chunk *chunks, *chunk;	/* all of them, the one in use */
-	int n_chunk;		/* values in it */
+	const struct table *table;
+	struct values values;
+	struct section sections[JOIN_SAME];
+	int n_sections, max_sections;
 	/* */
 	struct conf_text *texts;	/* the values of one setting */
-	size_t max_texts;
+	int max_texts;
 	struct table *tables[TABLES];
 	int n_tables, next_table;
 };
@@ -86,33 +99,30 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	slice_problem(loading, loading->first_line + cfg->line - 1, text);
 }
 
-static struct conf_text *
-new_value(struct loader *l)
+static struct value *
+new_value(struct values *all)
 {
-	struct chunk *next = l->chunk ? l->chunk->next : l->chunks;
+	struct value *bigger;
+	int max;
 
-	if (!l->chunk || l->n_chunk == CHUNK) {
-		if (!next) {
-			next = malloc(sizeof(*next));
-			if (!next)
-				return NULL;
-			next->next = NULL;
-			if (l->chunk)
-				l->chunk->next = next;
-			else
-				l->chunks = next;
-		}
-		l->chunk = next;
-		l->n_chunk = 0;
+	if (all->n == all->max) {
+		max = all->max ? 2 * all->max : 256;
+		bigger = reallocarray(all->list, (size_t)max, sizeof(*bigger));
+		if (!bigger)
+			return NULL;
+		all->list = bigger;
+		all->max = max;
 	}
-	return &l->chunk->list[l->n_chunk++];
+	return &all->list[all->n++];
 }
 
+/* libConfuse keeps no values: they stand in our list in their order. */
 static int
 on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
 	struct loader *l = loading;
-	struct conf_text *v;
+	struct value *v;
+	cfg_value_t *place = (cfg_value_t *)(void *)opt->simple_value.ptr;
 	int line = l->first_line + cfg->line - 1;
 
 	if (!conf_form_is_clean(value)) {
@@ -123,48 +133,86 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 		slice_problem(l, line, text);
 		return -1;
 	}
-	v = new_value(l);
+	v = new_value(&l->values);
 	if (v)
-		v->text = arena_string(l->arena, value);
-	if (!v || !v->text) {
+		v->v.text = arena_string(l->arena, value);
+	if (!v || !v->v.text) {
 		slice_problem(l, line, "out of memory");
 		return -1;
 	}
-	v->line = line;
-	*(void **)result = v;
+	v->v.line = line;
+	v->id = (enum schema_id)l->table->id[place - l->table->value];
+	*(void **)result = NULL;
 	return 0;
+}
+
+/* Behind the } of a section of the top level.  It is given up at once: its
+ * memory is used for the next one, and the titles before one are gone through
+ * for every section. */
+static int
+on_section(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct loader *l = loading;
+	const char *title = opt->values[0]->section->title;
+	struct section *s = &l->sections[l->n_sections];
+
+	(void)cfg;
+	if (l->n_sections == l->max_sections)
+		return -1;
+	l->n_sections++;
+	s->title = title ? arena_string(l->arena, title) : NULL;
+	s->end = l->values.n;
+	if (title && !s->title) {
+		slice_problem(l, l->first_line, "out of memory");
+		return -1;
+	}
+	return cfg_opt_rmnsec(opt, 0) == CFG_SUCCESS ? 0 : -1;
+}
+
+/* The option of a setting; its name is the table's. */
+static cfg_opt_t
+option_for(enum schema_id id)
+{
+	static const cfg_opt_t one = CFG_PTR_CB("", NULL, CFGF_NODEFAULT, on_value, NULL);
+	static const cfg_opt_t list = CFG_PTR_LIST_CB("", NULL, CFGF_NODEFAULT, on_value, NULL);
+	static const cfg_opt_t section = CFG_SEC("", NULL, CFGF_MULTI);
+	static const cfg_opt_t service = CFG_SEC("", NULL, CFGF_MULTI | CFGF_TITLE);
+	cfg_opt_t o;
+
+	if (schema[id].type != SCHEMA_SUB)
+		return schema_is_list(&schema[id]) ? list : one;
+	o = id == SET_SERVICE ? service : section;
+	if (schema[id].in == SCHEMA_GLOBAL)
+		o.validcb = on_section;
+	return o;
 }
 
 /* Options for the settings in key, of all sections. */
 static void
 table_fill(struct table *t, const struct schema_set *key)
 {
-	static const cfg_opt_t one = CFG_PTR_CB("", NULL, CFGF_NODEFAULT, on_value, NULL);
-	static const cfg_opt_t list = CFG_PTR_LIST_CB("", NULL, CFGF_NODEFAULT, on_value, NULL);
-	static const cfg_opt_t section = CFG_SEC("", NULL, CFGF_MULTI);
-	static const cfg_opt_t service =
-		CFG_SEC("", NULL, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 	static const cfg_opt_t end = CFG_END();
+	int at[SCHEMA_SECTIONS];	/* where a section's options begin */
 	unsigned s, id;
 	int n = 0;
 
 	t->key = *key;
 	for (s = 0; s < SCHEMA_SECTIONS; s++) {
-		t->at[s] = n;
+		at[s] = n;
 		for (id = schema_first(s); id < schema_first(s + 1); id++) {
 			if (!schema_set_has(key, id))
 				continue;
-			t->opts[n] = id == SET_SERVICE ? service :
-				schema[id].type == SCHEMA_SUB ? section :
-				schema_is_list(&schema[id]) ? list : one;
+			t->opts[n] = option_for(id);
 			t->opts[n].name = schema[id].name;
+			if (schema[id].type != SCHEMA_SUB)
+				t->opts[n].simple_value.ptr = (void **)(void *)&t->value[n];
 			t->id[n++] = (uint8_t)id;
 		}
 		t->opts[n++] = end;
 	}
 	while (n-- > 0)
 		if (t->opts[n].type == CFGT_SEC)
-			t->opts[n].subopts = &t->opts[t->at[schema[t->id[n]].sub]];
+			t->opts[n].subopts = &t->opts[at[schema[t->id[n]].sub]];
 }
 
 static struct table *
@@ -188,8 +236,9 @@ table_for(struct loader *l, const struct schema_set *key)
 	return l->tables[i];
 }
 
-/* Parses len bytes of text; NULL: problems were added, unless quiet. */
-static cfg_t *
+/* Parses len bytes of text into values and sections; -1: problems were added,
+ * unless quiet. */
+static int
 parse(struct loader *l, struct table *t, char *text, size_t len)
 {
 	FILE *fp = fmemopen(text, len, "r");
@@ -197,14 +246,12 @@ parse(struct loader *l, struct table *t, char *text, size_t len)
 	int rc = CFG_PARSE_ERROR;
 
 	l->told = false;
-	l->chunk = NULL;
+	l->table = t;
+	l->values.n = l->n_sections = 0;
 	if (cfg) {
 		(void)cfg_set_error_function(cfg, on_error);
 		rc = cfg_parse_fp(cfg, fp);
-		if (rc != CFG_SUCCESS) {
-			(void)cfg_free(cfg);	/* at once: the lexer's state hangs on it */
-			cfg = NULL;
-		}
+		(void)cfg_free(cfg);	/* before fp: the lexer's state hangs on it */
 	} else {
 		slice_problem(l, l->first_line, "out of memory");
 	}
@@ -212,72 +259,80 @@ parse(struct loader *l, struct table *t, char *text, size_t len)
 		(void)fclose(fp);
 	if (rc != CFG_SUCCESS && !l->told)
 		slice_problem(l, l->first_line, "syntax error");
-	return cfg;
+	return rc == CFG_SUCCESS ? 0 : -1;
 }
 
+/* The n values of a setting. */
 static int
-put(struct loader *l, enum schema_id id, const cfg_opt_t *o)
+put(struct loader *l, const struct value *v, int n)
 {
 	struct conf_text *bigger;
-	unsigned i;
+	int i;
 
-	if (o->nvalues > l->max_texts) {
-		bigger = reallocarray(l->texts, o->nvalues, sizeof(*bigger));
+	if (!schema_is_list(&schema[v->id])) {
+		conf_build_put(l->build, v->id, &v[n - 1].v, 1);
+		return 0;
+	}
+	if (n > l->max_texts) {
+		bigger = reallocarray(l->texts, (size_t)n, sizeof(*bigger));
 		if (!bigger)
 			return -1;
 		l->texts = bigger;
-		l->max_texts = o->nvalues;
+		l->max_texts = n;
 	}
-	for (i = 0; i < o->nvalues; i++)
-		l->texts[i] = *(struct conf_text *)o->values[i]->ptr;
-	conf_build_put(l->build, id, l->texts, (int)o->nvalues);
+	for (i = 0; i < n; i++)
+		l->texts[i] = v[i].v;
+	conf_build_put(l->build, v->id, l->texts, n);
 	return 0;
 }
 
-/* Tells conf_build the settings in one parsed section. */
+/* Tells conf_build the settings of an entry: those with values, then the empty
+ * lists. */
 static int
-take_section(struct loader *l, const struct table *t, unsigned section, const cfg_t *cfg,
-	     const struct conf_entry *e)
+take_entry(struct loader *l, const struct conf_entry *e, const struct section *s,
+	   const struct value *v, const struct value *end)
 {
-	const cfg_opt_t *o = cfg->opts;
-	const uint8_t *id = &t->id[t->at[section]];
-	unsigned i;
+	struct schema_set left = e->set;
+	unsigned id;
+	int n, word;
 
-	for (; o->name; o++, id++) {
-		if (!schema_set_has(&e->set, *id))
-			continue;
-		if (schema[*id].type != SCHEMA_SUB) {
-			if (o->nvalues == 0 && (e->odd || !schema_is_list(&schema[*id])))
-				continue;
-			if (put(l, *id, o) < 0)
-				return -1;
-			continue;
+	conf_build_begin(l->build, e, l->file, s ? s->title : NULL);
+	for (; v < end; v += n) {
+		for (n = 1; v + n < end && v[n].id == v->id; n++)
+			;
+		left.bits[v->id / 64] &= ~((uint64_t)1 << v->id % 64);
+		if (put(l, v, n) < 0)
+			return -1;
+	}
+	for (word = 0; word < 2 && !e->odd; word++) {
+		for (; left.bits[word]; left.bits[word] &= left.bits[word] - 1) {
+			id = 64U * (unsigned)word + (unsigned)__builtin_ctzll(left.bits[word]);
+			if (schema_is_list(&schema[id]))
+				conf_build_put(l->build, id, NULL, 0);
 		}
-		for (i = 0; i < o->nvalues; i++)
-			if (take_section(l, t, schema[*id].sub, o->values[i]->section, e) < 0)
-				return -1;
 	}
+	conf_build_end(l->build);
 	return 0;
 }
 
-/* The sections of entries e to e + n - 1, in their order; -1: what was parsed
- * is not what conf_scan saw. */
+/* Entries e to e + n - 1 as they were parsed; -1: that is not what conf_scan
+ * saw. */
 static int
-take_sections(struct loader *l, const struct table *t, const cfg_t *cfg,
-	      const struct conf_entry *e, int n)
+take_entries(struct loader *l, const struct conf_entry *e, int n)
 {
-	const cfg_opt_t *o = cfg->opts;
-	int i;
+	const struct value *v = l->values.list;
+	const struct section *s;
+	int i, from = 0;
 
-	while (o->name && strcmp(o->name, schema[e->id].name) != 0)
-		o++;
-	if (!o->name || o->nvalues != (unsigned)n)
+	if (schema[e->id].type != SCHEMA_SUB)
+		return take_entry(l, e, NULL, v, v + l->values.n);
+	if (l->n_sections != n)
 		return -1;
 	for (i = 0; i < n; i++) {
-		conf_build_begin(l->build, &e[i], l->file, o->values[i]->section->title);
-		if (take_section(l, t, SCHEMA_SERVICE, o->values[i]->section, &e[i]) < 0)
+		s = &l->sections[i];
+		if (take_entry(l, &e[i], s, v + from, v + s->end) < 0)
 			return -1;
-		conf_build_end(l->build);
+		from = s->end;
 	}
 	return 0;
 }
@@ -289,8 +344,7 @@ load_joined(struct loader *l, const struct conf_entry *e, int n, bool quiet)
 	struct source *s = &l->sources->list[e->file];
 	struct schema_set key = e->set;
 	struct table *t;
-	cfg_t *cfg;
-	int i, rc = 0;
+	int i;
 
 	for (i = 1; i < n; i++) {
 		key.bits[0] |= e[i].set.bits[0];
@@ -299,37 +353,39 @@ load_joined(struct loader *l, const struct conf_entry *e, int n, bool quiet)
 	l->file = s->name;
 	l->first_line = e->first_line;
 	l->quiet = quiet;
+	l->max_sections = n;
 	t = table_for(l, &key);
 	if (!t) {
 		slice_problem(l, l->first_line, "out of memory");
 		return -1;
 	}
-	cfg = parse(l, t, s->text + e->at, e[n - 1].at + e[n - 1].len - e->at);
-	if (!cfg)
+	if (parse(l, t, s->text + e->at, e[n - 1].at + e[n - 1].len - e->at) < 0)
 		return -1;
-	if (schema[e->id].type == SCHEMA_SUB) {
-		rc = take_sections(l, t, cfg, e, n);
-	} else {
-		conf_build_begin(l->build, e, l->file, NULL);
-		rc = take_section(l, t, SCHEMA_GLOBAL, cfg, e);
-		conf_build_end(l->build);
-	}
-	(void)cfg_free(cfg);
-	if (rc < 0)
+	if (take_entries(l, e, n) < 0) {
 		slice_problem(l, l->first_line, "syntax error");
-	return rc;
+		return -1;
+	}
+	return 0;
 }
 
 /* How many entries from e on can be parsed together. */
 static int
 neighbours(const struct loader *l, const struct conf_entry *e)
 {
-	const struct conf_entry *end = l->entries + l->n_entries;
+	const struct conf_entry *end = l->entries.list + l->entries.n;
+	bool same = true;
 	int n = 1;
 
-	while (e + n < end && n < JOIN_ENTRIES && e[n].id == SET_SERVICE &&
-	       e[n].file == e->file && e[n].at + e[n].len - e->at <= JOIN_BYTES)
-		n++;
+	for (; e + n < end && n < (same ? JOIN_SAME : JOIN_ENTRIES); n++) {
+		if (e[n].id != SET_SERVICE || e[n].file != e->file ||
+		    e[n].at + e[n].len - e->at > JOIN_BYTES)
+			break;
+		if (memcmp(&e[n].set, &e->set, sizeof(e->set)) != 0) {
+			if (n >= JOIN_ENTRIES)
+				break;
+			same = false;
+		}
+	}
 	return n;
 }
 
@@ -339,8 +395,8 @@ load_services(struct loader *l)
 	struct conf_entry *e;
 	int i, k, n;
 
-	for (i = 0; i < l->n_entries; i += n) {
-		e = &l->entries[i];
+	for (i = 0; i < l->entries.n; i += n) {
+		e = &l->entries.list[i];
 		n = 1;
 		if (e->id != SET_SERVICE)
 			continue;
@@ -359,34 +415,13 @@ load_globals(struct loader *l)
 	struct conf_entry *e;
 	int i;
 
-	for (i = 0; i < l->n_entries; i++) {
-		e = &l->entries[i];
+	for (i = 0; i < l->entries.n; i++) {
+		e = &l->entries.list[i];
 		if (e->id >= 0 && e->id != SET_SERVICE && load_joined(l, e, 1, false) < 0)
 			l->incomplete = true;
 	}
 	if (l->incomplete)
 		conf_build_incomplete(l->build);
-}
-
-static int
-find_entries(struct loader *l, int file)
-{
-	struct source *s = &l->sources->list[file];
-	struct source_slice slice;
-	struct conf_entry *bigger;
-	size_t pos = 0;
-
-	while (source_next(s, &pos, &slice)) {
-		if (l->n_entries == l->max_entries) {
-			l->max_entries = l->max_entries ? 2 * l->max_entries : 64;
-			bigger = reallocarray(l->entries, (size_t)l->max_entries, sizeof(*bigger));
-			if (!bigger)
-				return -1;
-			l->entries = bigger;
-		}
-		conf_scan(s, file, &slice, &l->entries[l->n_entries++], l->problems);
-	}
-	return 0;
 }
 
 /* A file that the guard refuses is lost as a whole. */
@@ -398,7 +433,7 @@ read_entries(struct loader *l)
 	for (i = 0; i < l->sources->n; i++) {
 		if (source_guard(&l->sources->list[i], l->problems) < 0)
 			l->incomplete = true;
-		else if (find_entries(l, i) < 0)
+		else if (conf_scan(&l->sources->list[i], i, &l->entries, l->problems) < 0)
 			return -1;
 	}
 	return 0;
@@ -407,17 +442,13 @@ read_entries(struct loader *l)
 static void
 loader_fini(struct loader *l)
 {
-	struct chunk *c, *next;
 	int i;
 
-	for (c = l->chunks; c; c = next) {
-		next = c->next;
-		free(c);
-	}
 	for (i = 0; i < l->n_tables; i++)
 		free(l->tables[i]);
 	free(l->texts);
-	free(l->entries);
+	free(l->values.list);
+	free(l->entries.list);
 }
 
 struct conf *
@@ -429,7 +460,7 @@ conf_load(struct sources *s, const struct conf_load_env *env, struct problems *p
 
 	loading = &l;
 	if (read_entries(&l) == 0)
-		l.build = conf_build_new(s->list[0].name, l.n_entries, env, p);
+		l.build = conf_build_new(s->list[0].name, l.entries.n, env, p);
 	if (!l.build) {
 		problems_add(p, s->list[0].name, 0, "out of memory");
 	} else {

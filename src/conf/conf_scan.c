@@ -14,6 +14,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf_scan.h"
@@ -25,16 +26,32 @@ struct scan {
 	char *text;
 	struct token_reader reader;
 	struct token t;		/* the current one */
+	size_t end;		/* of the one before */
 	struct problems *problems;
 	struct conf_entry *entry;
 	char title[64];		/* for messages: " in service git" */
 	int lines[SCHEMA_ITEMS];	/* of those in entry->set */
 };
 
+/* libConfuse reads "text" byte by byte, but 'text' in one piece.  They are the
+ * same without '\' and quotes in them: the guard allows no variables. */
+static void
+quote_singly(struct scan *x)
+{
+	char *s = x->text + x->t.at;
+	size_t len = x->t.len;
+
+	if (*s != '"' || len < 2 || memchr(s, '\\', len) || memchr(s, '\'', len))
+		return;
+	s[0] = s[len - 1] = '\'';
+}
+
 static void
 next(struct scan *x)
 {
-	(void)token_next(&x->reader, &x->t);
+	x->end = x->t.at + x->t.len;
+	if (token_next(&x->reader, &x->t) == TOKEN_STRING)
+		quote_singly(x);
 }
 
 static bool
@@ -160,6 +177,21 @@ scan_section(struct scan *x, enum schema_section section, int id, const struct t
 	return true;
 }
 
+/* "= value", the current token is the "=". */
+static bool
+scan_value(struct scan *x)
+{
+	if (x->t.kind != TOKEN_EQUALS)
+		return false;
+	next(x);
+	if (x->t.kind == TOKEN_OPEN)
+		return skip_braces(x);
+	if (!is_value(x))
+		return false;
+	next(x);
+	return true;
+}
+
 /* The current token is behind the name: "=", "{" or a title. */
 static bool
 scan_statement(struct scan *x, enum schema_section section, const struct token *name)
@@ -168,15 +200,8 @@ scan_statement(struct scan *x, enum schema_section section, const struct token *
 
 	if (x->t.kind != TOKEN_EQUALS)
 		return scan_section(x, section, id, name);
-	next(x);
-	if (x->t.kind == TOKEN_OPEN) {
-		if (!skip_braces(x))
-			return false;
-	} else if (is_value(x)) {
-		next(x);
-	} else {
+	if (!scan_value(x))
 		return false;
-	}
 	if (!allowed(x, section, id, name)) {
 		leave_out(x, name);
 		return true;
@@ -217,71 +242,102 @@ take_title(struct scan *x)
 	next(x);
 }
 
-/* What an entry at the top is; the current token is behind its name. */
-static void
-scan_entry(struct scan *x, const struct token *name)
+/* A section at the top, from its title or {. */
+static bool
+scan_top_section(struct scan *x)
 {
 	struct conf_entry *e = x->entry;
-	bool ok = false;
 
-	e->id = (int16_t)schema_find(SCHEMA_GLOBAL, x->text + name->at, name->len);
-	if (e->id < 0) {
-		unknown(x, SCHEMA_GLOBAL, name);
-		return;
-	}
-	schema_set_add(&e->set, e->id);
-	if (x->file_index > 0 && (schema[e->id].flags & SCHEMA_MAIN_FILE)) {
-		problems_add(x->problems, x->file, e->line,
-			     "'%s' can be given in the main file only", schema[e->id].name);
-		e->id = -1;
-	}
-	if (e->id < 0 || schema[e->id].type != SCHEMA_SUB)
-		return;
 	if (e->id == SET_SERVICE && x->t.kind == TOKEN_OPEN) {
 		problems_add(x->problems, x->file, e->line,
 			     "a service needs a name: service \"name\" { ... }");
 		e->id = -1;
-		return;
+		return false;
 	}
 	(void)strcpy(x->title, " in defaults");
 	if (e->id == SET_SERVICE && is_value(x))
 		take_title(x);
 	if (x->t.kind == TOKEN_OPEN) {
 		next(x);
-		ok = scan_body(x, SCHEMA_SERVICE) && x->t.kind == TOKEN_CLOSE;
+		if (scan_body(x, SCHEMA_SERVICE) && x->t.kind == TOKEN_CLOSE) {
+			next(x);
+			return true;
+		}
 	}
-	if (!ok) {
-		memset(&e->set, 0xff, sizeof(e->set));
-		e->odd = true;
-	}
+	memset(&e->set, 0xff, sizeof(e->set));
+	e->odd = true;
+	return false;
 }
 
-void
-conf_scan(struct source *s, int file, const struct source_slice *slice, struct conf_entry *ret,
-	  struct problems *p)
+/* What an entry at the top is; the current token is behind its name.  False: it
+ * was not read to its end. */
+static bool
+scan_entry(struct scan *x, const struct token *name)
+{
+	struct conf_entry *e = x->entry;
+
+	x->title[0] = '\0';
+	e->id = (int16_t)schema_find(SCHEMA_GLOBAL, x->text + name->at, name->len);
+	if (e->id < 0) {
+		unknown(x, SCHEMA_GLOBAL, name);
+		return false;
+	}
+	schema_set_add(&e->set, e->id);
+	if (x->file_index > 0 && (schema[e->id].flags & SCHEMA_MAIN_FILE)) {
+		problems_add(x->problems, x->file, e->line,
+			     "'%s' can be given in the main file only", schema[e->id].name);
+		e->id = -1;
+		return false;
+	}
+	return schema[e->id].type == SCHEMA_SUB ? scan_top_section(x) : scan_value(x);
+}
+
+/* The entry that begins with the current token. */
+static void
+scan_top(struct scan *x)
+{
+	struct token name = x->t, last;
+	struct conf_entry *e = x->entry;
+
+	memset(e, 0, sizeof(*e));
+	e->at = name.at;
+	e->first_line = e->line = name.line;
+	e->file = (int16_t)x->file_index;
+	e->id = -1;
+	if (name.kind != TOKEN_WORD)
+		problems_add(x->problems, x->file, name.line, "expected the name of a setting");
+	next(x);
+	if (name.kind != TOKEN_WORD || !scan_entry(x, &name)) {
+		x->reader.at = name.at + name.len;
+		x->reader.line = name.line;
+		token_skip_entry(&x->reader, &last);
+		x->t = last;
+		next(x);
+	}
+	e->len = x->end - e->at;
+}
+
+int
+conf_scan(struct source *s, int file, struct conf_entries *to, struct problems *p)
 {
 	struct scan x = {
-		.file = s->name, .file_index = file, .text = s->text, .problems = p, .entry = ret,
-		.reader = {
-			.text = s->text, .at = slice->at, .len = slice->at + slice->len,
-			.line = slice->line
-		}
+		.file = s->name, .file_index = file, .text = s->text, .problems = p,
 	};
-	struct token name;
+	struct conf_entry *bigger;
+	int max;
 
-	memset(ret, 0, sizeof(*ret));
-	ret->at = slice->at;
-	ret->len = slice->len;
-	ret->first_line = slice->line;
-	ret->file = (int16_t)file;
-	ret->id = -1;
-	next(&x);
-	ret->line = x.t.line;
-	if (x.t.kind != TOKEN_WORD) {
-		problems_add(p, s->name, x.t.line, "expected the name of a setting");
-		return;
+	token_init(&x.reader, s);
+	for (next(&x); x.t.kind != TOKEN_END;) {
+		if (to->n == to->max) {
+			max = to->max ? 2 * to->max : 64;
+			bigger = reallocarray(to->list, (size_t)max, sizeof(*bigger));
+			if (!bigger)
+				return -1;
+			to->list = bigger;
+			to->max = max;
+		}
+		x.entry = &to->list[to->n++];
+		scan_top(&x);
 	}
-	name = x.t;
-	next(&x);
-	scan_entry(&x, &name);
+	return 0;
 }

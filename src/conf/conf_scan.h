@@ -11,7 +11,7 @@
 
 struct conf_entry {		/* a top-level setting or section */
 	size_t at, len;		/* in its file's text */
-	int first_line;		/* of its text */
+	int first_line;		/* of its name */
 	int line;		/* of its title or, without one, its name */
 	int16_t file;		/* index in struct sources */
 	int16_t id;		/* enum schema_id, -1: unknown, to be left out */
@@ -20,11 +20,16 @@ struct conf_entry {		/* a top-level setting or section */
 	struct schema_set set;	/* the settings in it, itself too */
 };
 
-/* Fills *ret for a slice of s.  Settings that are unknown, repeated or not
- * allowed there are reported and blanked, so that the rest can be parsed;
- * what isn't of the form NAME = VALUE or NAME [TITLE] { } is left to the
- * parser. */
-void conf_scan(struct source *s, int file, const struct source_slice *slice,
-	       struct conf_entry *ret, struct problems *p);
+struct conf_entries {		/* begins zeroed; list is the caller's to free */
+	struct conf_entry *list;
+	int n, max;
+};
+
+/* Adds the entries of s, a guarded text, in their order.  Settings that are
+ * unknown, repeated or not allowed there are reported and blanked, so that the
+ * rest can be parsed; what isn't of the form NAME = VALUE or NAME [TITLE] { } is
+ * left to the parser.  Strings get the quotes that libConfuse reads faster, where
+ * they mean the same.  -1: out of memory. */
+int conf_scan(struct source *s, int file, struct conf_entries *to, struct problems *p);
 
 #endif

@@ -50,7 +50,7 @@ conf_seen_free(struct conf_seen_table *t)
 static struct conf_seen *
 place(struct conf_seen *list, size_t size, const struct conf_seen *s)
 {
-	uint64_t h = ((uint64_t)(uintptr_t)s->text >> 3 ^ (uint64_t)s->kind << 40) *
+	uint64_t h = ((uint64_t)(uintptr_t)s->text + s->kind * UINT64_C(0x9fb21c651e98df25)) *
 		UINT64_C(0x9e3779b97f4a7c15);
 	size_t i = (size_t)(h >> 32) & (size - 1);
 

@@ -274,7 +274,8 @@ static bool
 set_listen(const struct conf_value_to *to, enum schema_id id, struct conf_service *s,
 	   const struct conf_text *v, int n)
 {
-	struct conf_listen *list;
+	struct conf_listen list[CONF_LISTENERS];
+	const struct conf_listen *copy;
 	const char *why;
 	int i, ports = 0;
 	bool ok = true;
@@ -286,11 +287,6 @@ set_listen(const struct conf_value_to *to, enum schema_id id, struct conf_servic
 	if (n > CONF_LISTENERS) {
 		conf_value_problem(to, id, v[CONF_LISTENERS].line, "more than %d addresses",
 				   CONF_LISTENERS);
-		return false;
-	}
-	list = arena_alloc(to->arena, (size_t)n * sizeof(*list));
-	if (!list) {
-		conf_value_problem(to, id, v->line, "out of memory");
 		return false;
 	}
 	for (i = 0; i < n; i++) {
@@ -309,11 +305,16 @@ set_listen(const struct conf_value_to *to, enum schema_id id, struct conf_servic
 			ok = false;
 		}
 	}
-	if (ok) {
-		s->listen = list;
-		s->n_listen = (uint8_t)n;
+	if (!ok)
+		return false;
+	copy = arena_copy(to->arena, list, (size_t)n * sizeof(*list));
+	if (!copy) {
+		conf_value_problem(to, id, v->line, "out of memory");
+		return false;
 	}
-	return ok;
+	s->listen = copy;
+	s->n_listen = (uint8_t)n;
+	return true;
 }
 
 static bool

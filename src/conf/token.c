@@ -8,7 +8,7 @@
  * that libConfuse would treat oddly, so little is left to be done here.  The
  * fuzz target fuzz_guard holds this against libConfuse's own lexer.
  *
- * Pure; called by conf_load (slices) and include.c (patterns).
+ * Pure; called by conf_scan.c (settings) and include.c (patterns).
  */
 #include "config.h"
 
@@ -26,73 +26,55 @@ token_init(struct token_reader *r, const struct source *s)
 	r->line = 1;
 }
 
-static size_t
-string_len(const char *text, size_t len)
-{
-	size_t i;
-
-	for (i = 1; i < len && text[i] != text[0]; i++)
-		if (text[i] == '\\')
-			i++;
-	return i < len ? i + 1 : len;
-}
-
-static const bool ends_word[256] = {
-	[' '] = true, ['\t'] = true, ['\n'] = true, ['\r'] = true,
-	['"'] = true, ['\''] = true, ['#'] = true,
-	['{'] = true, ['}'] = true, ['='] = true, [','] = true,
+enum {				/* what a byte is between tokens, or kind + FIRST_KIND */
+	FIRST_WORD, BLANK, NEWLINE, FIRST_KIND
 };
 
-static size_t
-word_len(const char *text, size_t len)
-{
-	size_t i;
+#define KIND(k) (FIRST_KIND + (k))
 
-	for (i = 1; i < len && !ends_word[(unsigned char)text[i]]; i++)
-		;
-	return i;
-}
+static const unsigned char class[256] = {
+	[' '] = BLANK, ['\t'] = BLANK, ['\r'] = BLANK, ['\n'] = NEWLINE,
+	['"'] = KIND(TOKEN_STRING), ['\''] = KIND(TOKEN_STRING), ['#'] = KIND(TOKEN_WORD),
+	['{'] = KIND(TOKEN_OPEN), ['}'] = KIND(TOKEN_CLOSE),
+	['='] = KIND(TOKEN_EQUALS), [','] = KIND(TOKEN_COMMA),
+};
 
-static enum token_kind
-kind_of(char c)
+/* Behind the string that begins at t. */
+static const char *
+string_end(const char *t, const char *end)
 {
-	switch (c) {
-	case '{': return TOKEN_OPEN;
-	case '}': return TOKEN_CLOSE;
-	case '=': return TOKEN_EQUALS;
-	case ',': return TOKEN_COMMA;
-	case '"': case '\'': return TOKEN_STRING;
-	default: return TOKEN_WORD;
-	}
+	char quote = *t;
+
+	for (t++; t < end && *t != quote; t++)
+		if (*t == '\\')
+			t++;
+	return t < end ? t + 1 : end;
 }
 
 enum token_kind
 token_next(struct token_reader *r, struct token *ret)
 {
-	const char *t;
+	const char *t = r->text + r->at, *end = r->text + r->len, *from;
+	unsigned c = FIRST_WORD;
+	int line = r->line;
 
-	for (; r->at < r->len; r->at++) {
-		t = r->text + r->at;
-		if (*t == '\n')
-			r->line++;
-		else if (*t != ' ' && *t != '\t' && *t != '\r')
-			break;
+	for (; t < end && ((c = class[(unsigned char)*t]) == BLANK || c == NEWLINE); t++)
+		line += c == NEWLINE;
+	from = t;
+	if (t == end) {
+		ret->kind = TOKEN_END;
+	} else if (c == FIRST_WORD || c == KIND(TOKEN_WORD)) {
+		ret->kind = TOKEN_WORD;
+		for (t++; t < end && class[(unsigned char)*t] == FIRST_WORD; t++)
+			;
+	} else {
+		ret->kind = (enum token_kind)(c - FIRST_KIND);
+		t = ret->kind == TOKEN_STRING ? string_end(t, end) : t + 1;
 	}
-	ret->at = r->at;
-	ret->line = r->line;
-	ret->len = 0;
-	ret->kind = TOKEN_END;
-	if (r->at == r->len)
-		return TOKEN_END;
-	t = r->text + r->at;
-	ret->kind = kind_of(*t);
-	if (ret->kind == TOKEN_STRING)
-		ret->len = string_len(t, r->len - r->at);
-	else if (ret->kind == TOKEN_WORD)
-		ret->len = word_len(t, r->len - r->at);
-	else
-		ret->len = 1;
-	r->at += ret->len;
+	ret->at = (size_t)(from - r->text);
+	ret->len = (size_t)(t - from);
+	ret->line = r->line = line;
+	r->at = (size_t)(t - r->text);
 	return ret->kind;
 }
 
@@ -170,10 +152,8 @@ lines_between(const char *text, size_t from, size_t to)
 	return n;
 }
 
-/* A setting ends with its value, which may be a list; a section with the '}'
- * that closes it. */
-static void
-entry_end(struct token_reader *r, struct token *last)
+void
+token_skip_entry(struct token_reader *r, struct token *last)
 {
 	enum token_kind k, before = TOKEN_WORD;
 	int depth = 0;
@@ -204,7 +184,7 @@ source_next(const struct source *s, size_t *pos, struct source_slice *ret)
 	}
 	if (token_next(&r, &first) == TOKEN_END)
 		return false;
-	entry_end(&r, &last);
+	token_skip_entry(&r, &last);
 	ret->at = first.at;
 	ret->len = last.at + last.len - first.at;
 	ret->line = first.line;

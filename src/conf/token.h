@@ -34,6 +34,10 @@ struct token_reader {
 void token_init(struct token_reader *r, const struct source *s);
 enum token_kind token_next(struct token_reader *r, struct token *ret);
 
+/* Behind the first token of an entry: to its last one, *last.  A setting ends with
+ * its value, which may be a list; a section with the '}' that closes it. */
+void token_skip_entry(struct token_reader *r, struct token *last);
+
 /* What a word or string means: without quotes, escapes resolved; malloced. */
 char *token_value(const struct token_reader *r, const struct token *t);
 

@@ -151,28 +151,30 @@ add_listen(struct targets *ts, const struct conf_service *s, const struct conf_l
 	return add_ports(ts, l, &t);
 }
 
+/* The array is made when it is known how long it has to be: with thousands of
+ * services the rest would be megabytes. */
 int
 bind_targets(const struct conf_service *s, struct bind_target **ret, const char **ret_why,
 	     const struct conf_listen **ret_at)
 {
-	struct targets ts = { .list = calloc(BIND_TARGETS, sizeof(*ts.list)) };
+	struct bind_target list[BIND_TARGETS];
+	struct targets ts = { .list = list };
 
-	if (!ts.list) {
-		*ret_why = "out of memory";
-		*ret_at = NULL;
+	*ret_why = NULL;
+	*ret_at = NULL;
+	for (int i = 0; i < s->n_listen && !*ret_why; i++) {
+		*ret_at = &s->listen[i];
+		*ret_why = add_listen(&ts, s, *ret_at);
+	}
+	*ret = *ret_why ? NULL : calloc((size_t)ts.n + 1, sizeof(list[0]));
+	if (!*ret) {
+		if (!*ret_why)
+			*ret_why = "out of memory";
+		for (int i = 0; i < ts.n; i++)
+			bind_target_fini(&list[i]);
 		return -1;
 	}
-	for (int i = 0; i < s->n_listen; i++) {
-		const char *why = add_listen(&ts, s, &s->listen[i]);
-
-		if (why) {
-			*ret_why = why;
-			*ret_at = &s->listen[i];
-			bind_targets_free(ts.list, ts.n);
-			return -1;
-		}
-	}
-	*ret = ts.list;
+	memcpy(*ret, list, (size_t)ts.n * sizeof(list[0]));
 	return ts.n;
 }
 

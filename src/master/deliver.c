@@ -56,6 +56,7 @@ start(struct master *m, struct session *x, const struct start *how)
 {
 	const struct plan *plan = x->service->plan;
 	const struct conf_service *c = plan->conf;
+	const struct conf_common *common = c->common;
 	struct board_session *row = session_row(m->sessions, x);
 	struct env_connection ec = {
 		.plan = plan, .type = how->type, .conn = row->conn,
@@ -64,9 +65,9 @@ start(struct master *m, struct session *x, const struct start *how)
 	};
 	struct spawn sp = {
 		.path = c->exec[0], .argv = plan->argv,
-		.account = m->uid == 0 ? c->common->account : NULL,
-		.chroot = c->common->chroot, .directory = c->common->directory, .umask = c->common->umask,
-		.nice = c->common->nice, .n_rlimits = c->common->n_rlimits, .rlimits = c->common->rlimits,
+		.account = m->uid == 0 ? common->account : NULL,
+		.chroot = common->chroot, .directory = common->directory, .umask = common->umask,
+		.nice = common->nice, .n_rlimits = common->n_rlimits, .rlimits = common->rlimits,
 		.fd_in = how->fd, .fd_err = stderr_fd(m, c),
 		.n_fds = how->n_fds, .fds = how->fds,
 		.pid = &row->pid, .step = &row->step, .error = &row->error,

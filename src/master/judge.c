@@ -15,6 +15,8 @@
 #include "session.h"
 #include "srctab.h"
 
+#define TALKER_SPARE 320	/* its descriptors that are no session's */
+
 /* Whether this kind of session has a process. */
 static bool
 needs_process(enum board_kind kind)
@@ -37,6 +39,20 @@ processes_full(const struct master *m, enum board_kind kind)
 		sessions_processes(m->sessions) >= m->conf->max_processes;
 }
 
+/* Each of its sessions costs the talker a descriptor, and it has no more than
+ * we have: one that can't arrive there had better wait. */
+static bool
+talker_full(const struct master *m, enum board_kind kind)
+{
+	rlim_t spare = TALKER_SPARE;
+
+	if (kind != BOARD_INTERNAL && kind != BOARD_DGRAM)
+		return false;
+	if (spare > m->fd_limit / 2)
+		spare = m->fd_limit / 2;
+	return sessions_talked(m->sessions) >= m->fd_limit - spare;
+}
+
 enum judge_room
 judge_room(const struct master *m, const struct service *s, enum board_kind kind)
 {
@@ -46,8 +62,8 @@ judge_room(const struct master *m, const struct service *s, enum board_kind kind
 	if (service_in_backoff(s) || (queue && instances_full(s)))
 		return JUDGE_WAIT_SERVICE;
 	/* what can't be started now waits for the next turn in any case */
-	if (sessions_full(m->sessions) || (needs_process(kind) && m->to_start > 0) ||
-	    (queue && processes_full(m, kind)))
+	if (sessions_full(m->sessions) || talker_full(m, kind) ||
+	    (needs_process(kind) && m->to_start > 0) || (queue && processes_full(m, kind)))
 		return JUDGE_WAIT_GLOBAL;
 	return JUDGE_ACCEPT;
 }
@@ -79,7 +95,8 @@ judge_peer(const struct master *m, const struct service *s, enum board_kind kind
 		return REASON_INSTANCES;
 	if (processes_full(m, kind))
 		return REASON_PROCESSES;
-	if (sessions_full(m->sessions))
+	/* an internal service answers a datagram by the socket it has */
+	if (sessions_full(m->sessions) || (kind == BOARD_DGRAM && talker_full(m, kind)))
 		return REASON_SESSIONS;
 	return service_in_backoff(s) ? REASON_BACKOFF : REASON_NONE;
 }

@@ -29,7 +29,8 @@ struct reload {
 	struct problems *problems;
 	int64_t start_ms;
 	bool again;		/* asked for while this one was under way */
-	struct ev_timer finish;	/* in a turn of its own */
+	struct ev_timer next;	/* the next step, in a turn of its own */
+	struct conf *conf;	/* loaded, not in force yet */
 	bool ok;
 };
 
@@ -51,7 +52,8 @@ clear(struct master *m)
 	trial_free(r->trial);
 	sources_free(r->sources);
 	problems_free(r->problems);
-	ev_timer_stop(&r->finish);
+	ev_timer_stop(&r->next);
+	conf_free(r->conf);
 	free(r);
 	m->reload = NULL;
 }
@@ -129,32 +131,41 @@ succeeded(struct master *m, const struct swap_result *res, const char *global)
 }
 
 static void
-on_finish(void *arg)
+on_swap(void *arg)
+{
+	struct master *m = arg;
+	struct reload *r = m->reload;
+	struct swap_result res;
+	char global[256] = "";
+
+	(void)conf_diff_global(m->conf, r->conf, global, sizeof(global));
+	if (swap_conf(m, r->conf, r->problems, &res) == -1) {
+		failed(m);
+		return;
+	}
+	r->conf = NULL;
+	apply_global(m, global);
+	setup_control(m);
+	succeeded(m, &res, global);
+}
+
+static void
+on_load(void *arg)
 {
 	struct master *m = arg;
 	struct reload *r = m->reload;
 	struct conf_load_env env = { .uid = m->uid, .lookup = true };
-	struct swap_result res;
-	struct conf *c = NULL;
-	char global[256] = "";
 
 	trial_free(r->trial);
 	r->trial = NULL;
 	if (r->ok)
-		c = conf_load(r->sources, &env, r->problems);
-	if (!c) {
+		r->conf = conf_load(r->sources, &env, r->problems);
+	if (!r->conf) {
 		failed(m);
 		return;
 	}
-	(void)conf_diff_global(m->conf, c, global, sizeof(global));
-	if (swap_conf(m, c, r->problems, &res) == -1) {
-		conf_free(c);
-		failed(m);
-		return;
-	}
-	apply_global(m, global);
-	setup_control(m);
-	succeeded(m, &res, global);
+	ev_timer_init(m->ev, &r->next, on_swap, m);
+	(void)ev_timer_start(&r->next, 0);
 }
 
 static void
@@ -164,7 +175,7 @@ tried(bool ok, void *arg)
 
 	/* the trial can't be freed while it calls us */
 	m->reload->ok = ok;
-	(void)ev_timer_start(&m->reload->finish, 0);
+	(void)ev_timer_start(&m->reload->next, 0);
 }
 
 void
@@ -185,7 +196,7 @@ reload_request(struct master *m)
 	}
 	m->reload = r;
 	r->start_ms = ev_now_ms(m->ev);
-	ev_timer_init(m->ev, &r->finish, on_finish, m);
+	ev_timer_init(m->ev, &r->next, on_load, m);
 	notify_reloading(m->notify);
 	r->problems = problems_new();
 	if (!r->problems) {

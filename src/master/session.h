@@ -77,7 +77,8 @@ void session_started(struct sessions *all, struct session *x);
 struct session *session_by_pid(const struct sessions *all, pid_t pid);
 void session_reaped(struct sessions *all, struct session *x, int status,
 		    const struct rusage *usage);
-/* The talker has let go of it. */
+/* The talker has its part of it; has let go of it. */
+void session_talked(struct sessions *all, struct session *x);
 void session_untalked(struct sessions *all, struct session *x);
 /* Gives the slot back without a word in the log: nothing had begun. */
 void session_cancel(struct sessions *all, struct session *x);
@@ -92,6 +93,7 @@ void sessions_forget_listener(struct sessions *all, const struct listener *l);
 
 uint32_t sessions_count(const struct sessions *all);	/* in use */
 uint32_t sessions_processes(const struct sessions *all);	/* with a process */
+uint32_t sessions_talked(const struct sessions *all);	/* that the talker has a part of */
 uint32_t sessions_rows(const struct sessions *all);	/* slots ever used */
 bool sessions_full(const struct sessions *all);
 

@@ -16,13 +16,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "bind.h"
+#include "claim.h"
 #include "conf_diff.h"
 #include "fd.h"
 #include "link.h"
@@ -50,79 +50,19 @@ struct swap {
 	struct problems *problems;
 	struct part *parts;
 	int n;
-	struct listener **claimed;	/* by number: who of the old ones stays */
+	struct claims *claims;
 	uint32_t rows;			/* listeners before this began */
-	struct hsearch_data by_name, by_text;
-	bool have_name, have_text;
 };
-
-static bool
-find(struct hsearch_data *h, const char *key, void **ret)
-{
-	ENTRY *e;
-
-	if (hsearch_r((ENTRY){ .key = (char *)key }, FIND, &e, h) == 0)
-		return false;
-	*ret = e->data;
-	return true;
-}
-
-/* Those of port 0 have an identity only within their service. */
-static char *
-identity(const struct bind_target *t, const char *service, char buf[BIND_TEXT + 128])
-{
-	char text[BIND_TEXT];
-	bool zero = !t->path && t->addr.port == 0;
-
-	(void)snprintf(buf, BIND_TEXT + 128, "%s|%s|%s|%u", bind_target_text(t, text),
-		       t->device ? t->device : "", zero ? service : "", t->nth);
-	return buf;
-}
-
-/* Tables of what runs: services by name, listeners by identity. */
-static int
-index_old(struct swap *w, char **keys)
-{
-	struct master *m = w->master;
-	ENTRY *e;
-
-	if (hcreate_r(services_rows(m->services) * 2 + 16, &w->by_name) == 0)
-		return -1;
-	w->have_name = true;
-	for (uint32_t i = 0; i < services_rows(m->services); i++) {
-		struct service *s = services_at(m->services, i);
-
-		if (s && s->conf && hsearch_r((ENTRY){ (char *)service_name(s), s }, ENTER, &e,
-					      &w->by_name) == 0)
-			return -1;
-	}
-	if (hcreate_r(w->rows * 2 + 16, &w->by_text) == 0)
-		return -1;
-	w->have_text = true;
-	for (uint32_t i = 0; i < w->rows; i++) {
-		struct listener *l = listeners_at(m->listeners, i);
-		char buf[BIND_TEXT + 128];
-
-		if (!l || !l->service)
-			continue;
-		keys[i] = strdup(identity(&l->target, service_name(l->service), buf));
-		if (!keys[i] || hsearch_r((ENTRY){ keys[i], l }, ENTER, &e, &w->by_text) == 0)
-			return -1;
-	}
-	return 0;
-}
 
 static int
 prepare_part(struct swap *w, struct part *p)
 {
 	const struct conf_listen *at;
 	const char *why;
-	void *found;
 
-	if (find(&w->by_name, p->conf->name, &found)) {
-		p->service = found;
+	p->service = claim_service(w->claims, p->conf->name);
+	if (p->service)
 		(void)conf_diff_service(p->service->conf, p->conf, p->changed, sizeof(p->changed));
-	}
 	p->n = bind_targets(p->conf, &p->targets, &why, &at);
 	if (p->n == -1) {
 		p->n = 0;
@@ -132,18 +72,8 @@ prepare_part(struct swap *w, struct part *p)
 	p->listeners = calloc((size_t)p->n + 1, sizeof(struct listener *));
 	if (!p->listeners)
 		return -1;
-	for (int i = 0; i < p->n; i++) {
-		char buf[BIND_TEXT + 128];
-		struct listener *l;
-
-		if (!find(&w->by_text, identity(&p->targets[i], p->conf->name, buf), &found))
-			continue;
-		l = found;
-		if (w->claimed[l->number])
-			continue;	/* binding it again will say what is wrong */
-		w->claimed[l->number] = l;
-		p->listeners[i] = l;
-	}
+	for (int i = 0; i < p->n; i++)
+		p->listeners[i] = claim_listener(w->claims, &p->targets[i], p->conf->name);
 	return 0;
 }
 
@@ -193,7 +123,7 @@ make_way(struct swap *w, const struct bind_target *t)
 	for (uint32_t i = 0; i < w->rows; i++) {
 		struct listener *l = listeners_at(w->master->listeners, i);
 
-		if (!l || l->fd == -1 || w->claimed[i] || !in_the_way(&l->target, t))
+		if (!l || l->fd == -1 || claim_is_taken(w->claims, i) || !in_the_way(&l->target, t))
 			continue;
 		any = l->gave_way || listener_give_way(l) || any;
 	}
@@ -338,7 +268,7 @@ close_old(struct swap *w)
 	for (uint32_t i = 0; i < w->rows; i++) {
 		struct listener *l = listeners_at(w->master->listeners, i);
 
-		if (l && !l->fresh && !w->claimed[i])
+		if (l && !l->fresh && !claim_is_taken(w->claims, i))
 			listener_free(w->master->listeners, l, true);
 	}
 }
@@ -431,21 +361,14 @@ switch_all(struct swap *w, struct swap_result *ret)
 }
 
 static void
-fini(struct swap *w, char **keys)
+fini(struct swap *w)
 {
 	for (int k = 0; k < w->n; k++) {
 		bind_targets_free(w->parts[k].targets, w->parts[k].n);
 		free(w->parts[k].listeners);
 	}
 	free(w->parts);
-	free(w->claimed);
-	if (w->have_name)
-		hdestroy_r(&w->by_name);
-	if (w->have_text)
-		hdestroy_r(&w->by_text);
-	for (uint32_t i = 0; keys && i < w->rows; i++)
-		free(keys[i]);
-	free(keys);
+	claims_free(w->claims);
 	plans_free(w->plans);
 }
 
@@ -454,13 +377,12 @@ swap_conf(struct master *m, struct conf *conf, struct problems *p, struct swap_r
 {
 	struct swap w = {
 		.master = m, .conf = conf, .problems = p,
-		.plans = plans_new(conf, m->environ), .rows = listeners_rows(m->listeners),
+		.plans = plans_new(conf, m->environ), .claims = claims_new(m),
+		.rows = listeners_rows(m->listeners),
 	};
-	char **keys = calloc(w.rows + 1, sizeof(char *));
 	int r = -1;
 
-	w.claimed = calloc(w.rows + 1, sizeof(struct listener *));
-	if (keys && w.claimed && w.plans && index_old(&w, keys) == 0 && prepare(&w) == 0) {
+	if (w.claims && w.plans && prepare(&w) == 0) {
 		if (bind_all(&w) == 0 && add_services(&w) == 0) {
 			switch_all(&w, ret);
 			r = 0;
@@ -470,6 +392,6 @@ swap_conf(struct master *m, struct conf *conf, struct problems *p, struct swap_r
 	}
 	if (r == -1 && problems_count(p) == 0)
 		problems_add(p, conf->file, 0, "out of memory");
-	fini(&w, keys);
+	fini(&w);
 	return r;
 }

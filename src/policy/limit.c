@@ -87,15 +87,13 @@ lacks(const struct limit_bucket *b, const struct limit_rate *rate, uint64_t now_
 bool
 limit_take(struct limit_bucket *b, const struct limit_rate *rate, uint64_t now_ms)
 {
-	uint64_t missing;
-
 	if (rate->n == 0)
 		return true;
-	missing = lacks(b, rate, now_ms);
-	if (missing > (uint64_t)(rate->n - 1) * rate->per_ms)
+	b->lacks = lacks(b, rate, now_ms);
+	b->last_ms = now_ms;	/* back, too: it must not wait for a clock that jumped */
+	if (b->lacks > (uint64_t)(rate->n - 1) * rate->per_ms)
 		return false;
-	b->lacks = missing + rate->per_ms;
-	b->last_ms = now_ms;
+	b->lacks += rate->per_ms;
 	return true;
 }
 

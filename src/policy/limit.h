@@ -33,8 +33,8 @@ struct limit_bucket {
 int limit_parse_rate(const char *text, struct limit_rate *ret);
 
 /* Takes a token; false if there is none, and then nothing is taken.  now_ms
- * comes from a clock that does not jump; if it goes back all the same, that
- * time is not credited. */
+ * comes from a monotonic clock; should it jump back all the same, the bucket
+ * fills from there on. */
 bool limit_take(struct limit_bucket *b, const struct limit_rate *rate, uint64_t now_ms);
 
 /* How many milliseconds until there is a token, 0: there is one now. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 # Copyright (c) 2026 the hatchd authors
 """Fixtures and marks of the integration tests; the harness is hatch.py."""
+import ctypes
 import os
 import shutil
 import signal
@@ -13,7 +14,20 @@ import hatch
 TEST_SECONDS = 60
 
 
+CLONE_NEWNET = 0x40000000
+
+
+def _own_network():
+    """Of several processes that share the tests, each gets a network of its own
+    if it may, so that none takes another's ports."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or not hatch.IS_ROOT:
+        return
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) == 0:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
 def pytest_configure(config):
+    _own_network()
     for line in ("root: needs root", "netns: needs root and network namespaces",
                  "ipv6: needs ::1", "soak: runs for a long time (only with -m soak)"):
         config.addinivalue_line("markers", line)

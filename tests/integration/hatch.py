@@ -7,6 +7,7 @@ root: what needs it is marked so and left out otherwise.  A Daemon that is
 stopped has to have exited with 0, left no process behind, and written no line
 of a sanitizer or of valgrind.
 """
+import atexit
 import ctypes
 import os
 import pwd
@@ -22,6 +23,28 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HATCHD = os.path.abspath(os.environ.get("HATCHD", os.path.join(TOP, "build", "hatchd")))
 BUILD = os.path.dirname(HATCHD)
+
+
+def _within_reach(build):
+    """The build folder, or a copy of its programs if other accounts can't get at
+    them, as in a clone below /root."""
+    folder = build
+    while folder != "/" and os.stat(folder).st_mode & 0o001:
+        folder = os.path.dirname(folder)
+    if os.geteuid() != 0 or folder == "/":
+        return build
+    copy = tempfile.mkdtemp(prefix="hatchd-build-")
+    os.chmod(copy, 0o755)
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    for name in ("hatchd", "hatchd-talker"):
+        shutil.copy2(os.path.join(build, name), copy)
+    shutil.copytree(os.path.join(build, "services"), os.path.join(copy, "services"))
+    return copy
+
+
+if os.path.exists(HATCHD):
+    BUILD = _within_reach(BUILD)
+    HATCHD = os.path.join(BUILD, "hatchd")
 # What the daemon is run under, for example "taskset 1".
 WRAP = shlex.split(os.environ.get("HATCH_WRAP", ""))
 IS_ROOT = os.geteuid() == 0

@@ -240,7 +240,8 @@ def test_S14_groups_of_the_database_and_no_others(hatchd, shared_tmp):
 @pytest.mark.root
 def test_root_is_root_only_if_it_says_so(hatchd):
     daemon = hatchd("""service "r" { listen = { "tcp4:127.0.0.1:@r@" } %s user = "root" }
-                       service "n" { listen = { "tcp4:127.0.0.1:@n@" } %s user = "4242" group = "4243" }
+                       service "n" { listen = { "tcp4:127.0.0.1:@n@" } %s
+                                     user = "4242" group = "4243" }
                     """ % (HANDLER, HANDLER))
     with daemon.connect("r"), daemon.connect("n"):
         w, _ = world.of_handler(daemon, "r")
@@ -258,7 +259,7 @@ service "s" {
     umask = 077
     nice = 5
     directory = "@tmp@"
-    rlimits { nofile = 64  core = 0  cpu = 60s  as = 512MiB  nproc = 63  fsize = 10MiB
+    rlimits { nofile = 64  core = 0  cpu = 60s  as = 512MiB  nproc = 5000  fsize = 10MiB
               stack = 1MiB  data = 64MiB  memlock = 0 }
 }
 """ % HANDLER
@@ -272,7 +273,7 @@ def test_settings_of_the_process(hatchd):
         assert w.exe == os.path.realpath(SLEEP)
         assert (w.umask, w.nice, w.cwd) == (0o077, 5, os.path.realpath(daemon.tmp))
         for name, value in (("open files", 64), ("core file size", 0), ("cpu time", 60),
-                            ("address space", 512 << 20), ("processes", 63),
+                            ("address space", 512 << 20), ("processes", 5000),
                             ("file size", 10 << 20), ("stack size", 1 << 20),
                             ("data size", 64 << 20), ("locked memory", 0)):
             assert w.limits[name] == (str(value), str(value)), name

@@ -393,7 +393,8 @@ def test_stop_amid_the_work(hatchd, n):
 service "echo" { listen = { "tcp4:127.0.0.1:@echo@", "udp4:127.0.0.1:@echo@" } internal = "echo" }
 service "session" { listen = { "udp4:127.0.0.1:@session@" } exec = { "/bin/cat" } }
 service "wait" { listen = { "tcp4:127.0.0.1:@wait@" } wait = yes exec = { "/bin/sleep", "9" } }
-service "queue" { listen = { "tcp4:127.0.0.1:@queue@" } exec = { "/bin/cat" } limits { instances = 1 } }
+service "queue" { listen = { "tcp4:127.0.0.1:@queue@" } exec = { "/bin/cat" }
+          limits { instances = 1 } }
 """)
     clients = [daemon.connect(name) for name in ["cat", "echo", "wait", "queue"] * 10]
     clients += [world.udp_client(daemon.port[name]) for name in ["session", "echo"] * 5]

@@ -26,7 +26,7 @@ def address(i):
 def service(i, what=None):
     if what is None:
         what = 'exec = { "/bin/cat" }' if i % 2 else 'internal = "echo"'
-    return 'service "s%d" { listen = { "tcp:%s:@p@" } %s }\n' % (i, address(i), what)
+    return 'service "s%d" {\nlisten = { "tcp:%s:@p@" }\n%s\n}\n' % (i, address(i), what)
 
 
 HEAD = """

@@ -158,7 +158,8 @@ def test_upper(hatchd, kind):
 @STREAMS
 def test_counter(hatchd, kind):
     d = hatchd(example("counter"))
-    assert ask(d, "counter", kind, struct.pack("!3I", 0, 41, 2**32 - 1)) == struct.pack("!3I", 1, 42, 0)
+    question, answer = struct.pack("!3I", 0, 41, 2**32 - 1), struct.pack("!3I", 1, 42, 0)
+    assert ask(d, "counter", kind, question) == answer
     assert ask(d, "counter", kind, b"odd") == b""
     d.wait_log("end", svc="counter", exit=handler.DATAERR)
 
@@ -214,7 +215,8 @@ def test_health(hatchd, kind):
         got = ask(d, "health", kind, method + b" / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert got.startswith(b"HTTP/1.1 200 OK\r\n") and b"Content-Length: 3\r\n" in got
         assert got.endswith(b"\r\n\r\n" if method == b"HEAD" else b"\r\n\r\nup\n")
-    d = hatchd(example("health", edit=[('"/bin/echo", "up"', '"/bin/sh", "-c", "echo no; exit 1"')]))
+    d = hatchd(example("health", edit=[('"/bin/echo", "up"',
+                                        '"/bin/sh", "-c", "echo no; exit 1"')]))
     got = ask(d, "health", kind, b"GET / HTTP/1.0\r\n\r\n")
     assert got.startswith(b"HTTP/1.1 503 ") and got.endswith(b"\r\n\r\nno\n")
 
@@ -439,7 +441,8 @@ def test_sessions_of_two_local_addresses(name):
 def test_wait_datagrams(hatchd, kind):
     d = hatchd(example("counter", "parrot", edit=[('"-i", "10"', '"-i", "1"')]))
     for i in range(20):
-        assert ask_datagram(d, "counter-wait", kind, struct.pack("!I", i)) == struct.pack("!I", i + 1)
+        question, answer = struct.pack("!I", i), struct.pack("!I", i + 1)
+        assert ask_datagram(d, "counter-wait", kind, question) == answer
         assert ask_datagram(d, "parrot-wait", kind, b"x" * i + b"y") == b"x" * i + b"y"
     assert len(d.log_lines("start", svc="counter-wait")) == 1
     d.wait_log("end", svc="counter-wait", exit=0)       # idle; then the next one
@@ -515,15 +518,15 @@ def test_chat_ends_and_begins_again(hatchd):
 
 def test_chat_begins_again_after_a_crash(hatchd):
     d = hatchd(example("chat"))
-    a = Client(d.port["chat"])
-    d.wait_log("start", svc="chat")
-    os.kill(d.handlers()[0], signal.SIGKILL)
-    assert a.sock.recv(100) == b""
-    d.wait_log("end", svc="chat", signal="KILL")
-    b, c = (Client(d.port["chat"]) for _ in range(2))
-    b.wait_for("guest2 joined")
-    for x in (a, b, c):
-        x.sock.close()
+    for _ in range(2):
+        a, b = (Client(d.port["chat"]) for _ in range(2))
+        a.wait_for("guest2 joined")
+        os.kill(d.handlers()[0], signal.SIGKILL)
+        while a.read():
+            pass
+        a.sock.close()
+        b.sock.close()
+    d.wait_log("end", n=2, svc="chat", signal="KILL")
 
 
 @pytest.mark.netns

@@ -36,7 +36,8 @@ def ints(*values):
 @pytest.mark.parametrize("name", [n for n in handler.NAMES if n != "env"])
 def test_no_socket_on_fd_0(name):
     with open("/dev/null", "r+b") as null:
-        Handler(name, *ARGS.get(name, []), stdin=null).expect(USAGE, name + ": fd 0 is not a socket")
+        h = Handler(name, *ARGS.get(name, []), stdin=null)
+        h.expect(USAGE, name + ": fd 0 is not a socket")
 
 
 @pytest.mark.parametrize("name", [n for n in handler.NAMES if n != "env"])
@@ -483,7 +484,8 @@ def test_health_command_takes_too_long(script):
 def test_health_command_leaves_a_child():
     """A child that holds the pipe open doesn't hold the answer up."""
     begin = time.monotonic()
-    assert http(b"GET / HTTP/1.0\r\n\r\n", "/bin/sh", "-c", "sleep 7 2>/dev/null & echo ok")[2] == b"ok\n"
+    body = http(b"GET / HTTP/1.0\r\n\r\n", "/bin/sh", "-c", "sleep 7 2>/dev/null & echo ok")[2]
+    assert body == b"ok\n"
     assert time.monotonic() - begin < 5
 
 

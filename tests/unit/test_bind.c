@@ -40,6 +40,8 @@ static struct arena *arena;
 static char dir[] = "/tmp/hatchd-test-bind.XXXXXX";
 static struct conf_socket sock;
 static struct conf_listen listens[CONF_LISTENERS];
+static struct conf_common common;
+static struct conf_common common;
 static struct conf_service service;
 static struct bind_target *targets;	/* of the last call */
 static int n_targets;
@@ -53,7 +55,8 @@ set_up(void **state)
 	(void)state;
 	sock = (struct conf_socket)SOCKET;
 	memset(listens, 0, sizeof(listens));
-	service = (struct conf_service){ .name = "x", .socket = &sock, .listen = listens };
+	common = (struct conf_common){ .socket = &sock };
+	service = (struct conf_service){ .name = "x", .common = &common, .listen = listens };
 	targets = NULL;
 	n_targets = 0;
 	arena = arena_new();
@@ -458,7 +461,7 @@ test_udp(void **state)
 	must_fail(again, "bind", EADDRINUSE);
 	fd_close(&fd);
 
-	service.wait = true;
+	common.wait = true;
 	fd = must_open("udp:127.0.0.1:0");
 	assert_int_equal(option(fd, SOL_SOCKET, SO_TIMESTAMPNS), 1);
 	assert_int_equal(option(fd, IPPROTO_IP, IP_PKTINFO), 0);
@@ -494,11 +497,11 @@ test_options(void **state)
 	fd = must_open("udp:127.0.0.1:0");
 	assert_int_equal(option(fd, SOL_SOCKET, SO_BROADCAST), 1);
 	sock.broadcast = 0;
-	service.wait = true;
+	common.wait = true;
 	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_BROADCAST), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_TIMESTAMPNS), 1);
-	service.wait = false;
+	common.wait = false;
 	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_TIMESTAMPNS), 0);
 	fd_close(&fd);
@@ -611,15 +614,14 @@ test_multicast(void **state)
 
 /* UNIX sockets */
 
+/* Good until the next call. */
 static const char *
 in_dir(const char *proto, const char *name)
 {
-	static char buf[4][160];
-	static int i;
+	static char buf[160];
 
-	i = (i + 1) % 4;
-	(void)snprintf(buf[i], sizeof(buf[i]), "%s%s/%s", proto, dir, name);
-	return buf[i];
+	(void)snprintf(buf, sizeof(buf), "%s%s/%s", proto, dir, name);
+	return buf;
 }
 
 static mode_t
@@ -657,10 +659,11 @@ static void
 test_unix_mode(void **state)
 {
 	static const mode_t modes[] = { 0600, 0660, 0666, 0777, 0 };
-	const char *path = in_dir("", "s");
 	mode_t old = umask(077);
+	char path[100];
 
 	(void)state;
+	strcpy(path, in_dir("", "s"));
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		int fd;
 
@@ -683,11 +686,12 @@ test_unix_mode(void **state)
 static void
 test_unix_owner(void **state)
 {
-	const char *path = in_dir("", "s");
+	char path[100];
 	struct stat st;
 	int fd;
 
 	(void)state;
+	strcpy(path, in_dir("", "s"));
 	if (geteuid() != 0)
 		skip();
 	sock.owner_uid = 4711;
@@ -726,9 +730,10 @@ test_S23_stale_path_is_replaced(void **state)
 {
 	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
 	static const char *const protos[] = { "unix:", "unix-dgram:", "unix-seqpacket:" };
-	const char *path = in_dir("", "s");
+	char path[100];
 
 	(void)state;
+	strcpy(path, in_dir("", "s"));
 	for (int i = 0; i < 3; i++)
 		for (int k = 0; k < 3; k++) {
 			int old = foreign_socket(path, types[i], 1), fd;
@@ -747,10 +752,11 @@ test_S23_live_path_is_left_alone(void **state)
 {
 	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
 	static const char *const protos[] = { "unix:", "unix-dgram:", "unix-seqpacket:" };
-	const char *path = in_dir("", "s");
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	char path[100];
 
 	(void)state;
+	strcpy(path, in_dir("", "s"));
 	for (int i = 0; i < 3; i++) {
 		int live = foreign_socket(path, types[i], 0), clients[8], n = 0;
 		ino_t inode = inode_of(path);
@@ -840,17 +846,12 @@ test_abstract(void **state)
 	fd_close(&fd);
 }
 
-/* Two descriptors may share an address while one is being replaced, and nobody
- * can join them afterwards. */
 static void
 test_no_descriptor_is_lost(void **state)
 {
-	int before = dup(0), after;
+	int before, after;
 
 	(void)state;
-	fd_close(&before);
-	before = dup(0);
-	fd_close(&before);
 	for (int i = 0; i < 50; i++) {
 		int fd = must_open("tcp:127.0.0.1:0");
 		char text[64];
@@ -868,6 +869,29 @@ test_no_descriptor_is_lost(void **state)
 	assert_true(after < 32);
 	fd_close(&before);
 	fd_close(&after);
+}
+
+/* To replace a socket, one of ours may have its address while the old one is
+ * still there; afterwards nobody can join them. */
+static void
+test_share(void **state)
+{
+	int on = 1, old, new;
+	char text[64];
+
+	(void)state;
+	old = must_open("udp:127.0.0.1:0");
+	(void)snprintf(text, sizeof(text), "udp:127.0.0.1:%u", local.port);
+	assert_int_equal(setsockopt(old, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
+	must_fail(text, "bind", EADDRINUSE);
+	targets[0].share = true;
+	new = bind_open(&targets[0], &service, &local, &step);
+	assert_int_not_equal(new, -1);
+	assert_int_equal(option(new, SOL_SOCKET, SO_REUSEPORT), 0);
+	assert_int_equal(bind_open(&targets[0], &service, &local, &step), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	fd_close(&old);
+	fd_close(&new);
 }
 
 /* Who has the address */
@@ -988,6 +1012,7 @@ main(void)
 		T(test_S23_directory_for_everybody),
 		T(test_abstract),
 		T(test_no_descriptor_is_lost),
+		T(test_share),
 		T(test_owner_of_a_port),
 		T(test_owner_by_a_mapped_address),
 		T(test_owner_of_a_path),

@@ -226,11 +226,11 @@ test_command_loads(void **state)
 	assert_string_equal(s->exec[2], "--");
 	assert_string_equal(s->exec[3], "-l");
 	assert_null(s->exec[4]);
-	assert_int_equal(s->limits->instances, 5);
-	assert_int_equal(s->limits->when_full, CONF_REFUSE);
-	assert_int_equal(s->session->max, 3);
-	assert_string_equal(s->environment[0], "A=b c");
-	assert_null(s->environment[1]);
+	assert_int_equal(s->common->limits->instances, 5);
+	assert_int_equal(s->common->limits->when_full, CONF_REFUSE);
+	assert_int_equal(s->common->session->max, 3);
+	assert_string_equal(s->common->environment[0], "A=b c");
+	assert_null(s->common->environment[1]);
 	conf_free(c);
 }
 

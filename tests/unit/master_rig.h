@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * A whole master for tests, as master_init makes it from a configuration, but
+ * without a talker: the test may play it.  There is one at a time.
+ */
+#ifndef HATCHD_TESTS_MASTER_RIG_H
+#define HATCHD_TESTS_MASTER_RIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf_text.h"
+#include "listener.h"
+#include "master.h"
+#include "proto.h"
+#include "service.h"
+#include "session.h"
+
+/* "user" and "group" of a service: who we are. */
+#define RIG_USER "user = \"%u\"  group = \"%u\"  groups = no"
+
+extern char rig_dir[64];	/* a folder of this test's own */
+
+/* For cmocka; afterwards no descriptor may be left. */
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
+
+/* The configuration of a text in which %DIR% is the folder and %USER% the
+ * settings of RIG_USER; it has to load. */
+struct conf *rig_conf(const char *text);
+
+/* Makes the master; it lives until rig_tear_down. */
+struct master *rig_start(const char *text);
+/* The running service of this name; NULL: there is none. */
+struct service *rig_service(const char *name);
+/* Its first listener; the number of them. */
+struct listener *rig_listener(const char *name);
+int rig_listeners(const char *name);
+
+/* From now on there is a talker that is ready: us. */
+void rig_be_talker(void);
+/* The next message to it; false: there is none. */
+bool rig_receive(union msg *ret);
+
+/* Turns the loop until done(arg); fails after 20 s. */
+void rig_run_until(bool (*done)(void *arg), void *arg);
+/* The same until that many sessions are left. */
+void rig_run_until_sessions(uint32_t n);
+
+/* What was logged since the last call; good until the next one. */
+const char *rig_log(void);
+
+/* A process that leads a session of its own and waits for signals; if stubborn
+ * SIGTERM does nothing. */
+pid_t rig_child(bool stubborn);
+
+#endif

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The judge: each reason not to serve, and which comes first if there are
+ * several; what waits, and for what.
+ */
+#include "config.h"
+
+#include "judge.h"
+#include "master_rig.h"
+
+static struct addr
+ip(const char *text)
+{
+	struct addr a;
+
+	assert_int_equal(addr_parse(text, &a), 0);
+	a.port = 4242;
+	return a;
+}
+
+static uint32_t
+begin(struct master *m, struct service *s, enum board_kind kind, const char *from)
+{
+	struct addr peer = ip(from);
+	uint32_t slot = session_new(m->sessions, s, kind, &peer, NULL);
+
+	assert_int_not_equal(slot, SESSION_NONE);
+	return slot;
+}
+
+/* As if it had a process; no such process exists. */
+static uint32_t
+begin_process(struct master *m, struct service *s, const char *from)
+{
+	static pid_t pid = 1 << 29;
+	struct session *x = session_at(m->sessions, begin(m, s, BOARD_EXEC, from));
+
+	session_row(m->sessions, x)->pid = ++pid;
+	session_started(m->sessions, x);
+	return session_slot(m->sessions, x);
+}
+
+static void
+cancel(struct master *m, uint32_t slot)
+{
+	struct session *x = session_at(m->sessions, slot);
+
+	assert_non_null(x);
+	session_cancel(m->sessions, x);
+}
+
+static void
+check(const struct master *m, const struct service *s, enum board_kind kind, const char *from,
+      enum reason expected)
+{
+	struct addr peer = ip(from);
+	enum reason why = judge_peer(m, s, kind, &peer);
+
+	assert_string_equal(reason_name(why), reason_name(expected));
+}
+
+static void
+test_no_limits(void **state)
+{
+	struct master *m = rig_start(
+		"max_processes = 0\n"
+		"service a { listen = unix:%DIR%/a  exec = /bin/true  %USER%\n"
+		"  limits { instances = 0  per_source = 0 } }");
+	struct service *s = rig_service("a");
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		(void)begin_process(m, s, "192.0.2.1");
+	check(m, s, BOARD_EXEC, "192.0.2.1", REASON_NONE);
+	assert_int_equal(judge_room(m, s, BOARD_EXEC), JUDGE_ACCEPT);
+	assert_int_equal(judge_room(m, s, BOARD_WAIT), JUDGE_ACCEPT);
+}
+
+static void
+test_per_source(void **state)
+{
+	struct master *m = rig_start(
+		"service a { listen = unix:%DIR%/a  exec = /bin/true  %USER%\n"
+		"  limits { per_source = 2  source_prefix4 = 24  source_prefix6 = 64 } }\n"
+		"service b { listen = unix:%DIR%/b  exec = /bin/true  %USER%\n"
+		"  limits { per_source = 1 } }");
+	struct service *a = rig_service("a"), *b = rig_service("b");
+	struct addr somebody = { .family = AF_UNIX, .cred = { .pid = 1, .uid = 7, .gid = 1 } };
+	struct addr nobody = { 0 };
+	uint32_t first = begin(m, a, BOARD_EXEC, "192.0.2.1");
+
+	(void)state;
+	check(m, a, BOARD_EXEC, "192.0.2.2", REASON_NONE);
+	(void)begin(m, a, BOARD_INTERNAL, "192.0.2.200");
+	check(m, a, BOARD_EXEC, "192.0.2.3", REASON_SOURCE_INSTANCES);
+	check(m, a, BOARD_INTERNAL, "192.0.2.3", REASON_SOURCE_INSTANCES);
+	check(m, a, BOARD_EXEC, "192.0.3.3", REASON_NONE);
+	check(m, b, BOARD_EXEC, "192.0.2.3", REASON_NONE);
+	/* before the connection is accepted nobody knows whose it is */
+	assert_int_equal(judge_room(m, a, BOARD_EXEC), JUDGE_ACCEPT);
+	cancel(m, first);
+	check(m, a, BOARD_EXEC, "192.0.2.3", REASON_NONE);
+
+	(void)begin(m, a, BOARD_EXEC, "2001:db8::1");
+	(void)begin(m, a, BOARD_EXEC, "2001:db8::2");
+	check(m, a, BOARD_EXEC, "2001:db8::ffff", REASON_SOURCE_INSTANCES);
+	check(m, a, BOARD_EXEC, "2001:db8:0:1::1", REASON_NONE);
+
+	assert_int_not_equal(session_new(m->sessions, b, BOARD_EXEC, &somebody, NULL),
+			     SESSION_NONE);
+	somebody.cred.pid = somebody.cred.gid = 2;
+	assert_int_equal(judge_peer(m, b, BOARD_EXEC, &somebody), REASON_SOURCE_INSTANCES);
+	somebody.cred.uid = 8;
+	assert_int_equal(judge_peer(m, b, BOARD_EXEC, &somebody), REASON_NONE);
+	for (int i = 0; i < 3; i++)	/* who has no address is no source */
+		(void)session_new(m->sessions, b, BOARD_WAIT, NULL, NULL);
+	assert_int_equal(judge_peer(m, b, BOARD_EXEC, &nobody), REASON_NONE);
+}
+
+static void
+test_instances(void **state)
+{
+	struct master *m = rig_start(
+		"service q { listen = unix:%DIR%/q  exec = /bin/true  %USER%\n"
+		"  limits { instances = 2  when_full = queue } }\n"
+		"service r { listen = unix:%DIR%/r  exec = /bin/true  %USER%\n"
+		"  limits { instances = 2  when_full = refuse } }");
+	struct service *q = rig_service("q"), *r = rig_service("r");
+	uint32_t slots[4] = {
+		begin(m, q, BOARD_EXEC, "192.0.2.1"), begin(m, r, BOARD_EXEC, "192.0.2.1"),
+	};
+
+	(void)state;
+	assert_int_equal(judge_room(m, q, BOARD_EXEC), JUDGE_ACCEPT);
+	check(m, r, BOARD_EXEC, "192.0.2.1", REASON_NONE);
+	slots[2] = begin(m, q, BOARD_EXEC, "192.0.2.1");
+	slots[3] = begin(m, r, BOARD_EXEC, "192.0.2.1");
+	assert_int_equal(judge_room(m, q, BOARD_EXEC), JUDGE_WAIT_SERVICE);
+	check(m, q, BOARD_DGRAM, "192.0.2.9", REASON_INSTANCES);	/* can't wait */
+	assert_int_equal(judge_room(m, r, BOARD_EXEC), JUDGE_ACCEPT);
+	check(m, r, BOARD_EXEC, "192.0.2.9", REASON_INSTANCES);
+	/* nobody can be refused who is not accepted */
+	assert_int_equal(judge_room(m, r, BOARD_WAIT), JUDGE_WAIT_SERVICE);
+	cancel(m, slots[0]);
+	cancel(m, slots[1]);
+	assert_int_equal(judge_room(m, q, BOARD_EXEC), JUDGE_ACCEPT);
+	check(m, r, BOARD_EXEC, "192.0.2.9", REASON_NONE);
+}
+
+static void
+test_processes(void **state)
+{
+	struct master *m = rig_start(
+		"max_processes = 2\n"
+		"service q { listen = unix:%DIR%/q  exec = /bin/true  %USER%\n"
+		"  limits { when_full = queue } }\n"
+		"service r { listen = unix:%DIR%/r  exec = /bin/true  %USER%\n"
+		"  limits { when_full = refuse } }\n"
+		"service i { listen = unix:%DIR%/i  internal = echo }");
+	struct service *q = rig_service("q"), *r = rig_service("r"), *i = rig_service("i");
+	uint32_t slot = begin_process(m, q, "192.0.2.1");
+
+	(void)state;
+	for (int k = 0; k < 5; k++)	/* they have no process */
+		(void)begin(m, i, BOARD_INTERNAL, "192.0.2.1");
+	assert_int_equal(judge_room(m, q, BOARD_EXEC), JUDGE_ACCEPT);
+	(void)begin_process(m, r, "192.0.2.1");
+	assert_int_equal(judge_room(m, q, BOARD_EXEC), JUDGE_WAIT_GLOBAL);
+	assert_int_equal(judge_room(m, r, BOARD_EXEC), JUDGE_ACCEPT);
+	check(m, r, BOARD_EXEC, "192.0.2.9", REASON_PROCESSES);
+	check(m, q, BOARD_DGRAM, "192.0.2.9", REASON_PROCESSES);
+	assert_int_equal(judge_room(m, r, BOARD_WAIT), JUDGE_WAIT_GLOBAL);
+	assert_int_equal(judge_room(m, i, BOARD_INTERNAL), JUDGE_ACCEPT);
+	check(m, i, BOARD_INTERNAL, "192.0.2.9", REASON_NONE);
+	cancel(m, slot);
+	assert_int_equal(judge_room(m, q, BOARD_EXEC), JUDGE_ACCEPT);
+	check(m, r, BOARD_EXEC, "192.0.2.9", REASON_NONE);
+}
+
+static void
+test_backoff(void **state)
+{
+	struct master *m = rig_start(
+		"service a { listen = unix:%DIR%/a  exec = /bin/true  %USER% }\n"
+		"service b { listen = unix:%DIR%/b  exec = /bin/true  %USER% }");
+	struct service *a = rig_service("a"), *b = rig_service("b");
+
+	(void)state;
+	service_failed(a);
+	assert_int_equal(judge_room(m, a, BOARD_EXEC), JUDGE_WAIT_SERVICE);
+	check(m, a, BOARD_DGRAM, "192.0.2.1", REASON_BACKOFF);
+	assert_int_equal(judge_room(m, b, BOARD_EXEC), JUDGE_ACCEPT);
+	check(m, b, BOARD_DGRAM, "192.0.2.1", REASON_NONE);
+	service_succeeded(a);
+	assert_int_equal(judge_room(m, a, BOARD_EXEC), JUDGE_ACCEPT);
+	check(m, a, BOARD_DGRAM, "192.0.2.1", REASON_NONE);
+}
+
+/* While a process can't be made for one that was accepted, no more are. */
+static void
+test_to_start(void **state)
+{
+	struct master *m = rig_start(
+		"service a { listen = unix:%DIR%/a  exec = /bin/true  %USER% }\n"
+		"service i { listen = unix:%DIR%/i  internal = echo }");
+
+	(void)state;
+	m->to_start = 1;
+	assert_int_equal(judge_room(m, rig_service("a"), BOARD_EXEC), JUDGE_WAIT_GLOBAL);
+	assert_int_equal(judge_room(m, rig_service("a"), BOARD_WAIT), JUDGE_WAIT_GLOBAL);
+	assert_int_equal(judge_room(m, rig_service("i"), BOARD_INTERNAL), JUDGE_ACCEPT);
+	m->to_start = 0;
+	assert_int_equal(judge_room(m, rig_service("a"), BOARD_EXEC), JUDGE_ACCEPT);
+}
+
+/* The talker has a descriptor for each session, and not more than we. */
+static void
+test_talker_full(void **state)
+{
+	struct master *m = rig_start(
+		"service i { listen = unix:%DIR%/i  internal = echo\n"
+		"  limits { instances = 0  per_source = 0 } }");
+	struct service *i = rig_service("i");
+	uint32_t n = 0, slot;
+
+	(void)state;
+	m->fd_limit = 40;
+	do {
+		slot = begin(m, i, BOARD_INTERNAL, "192.0.2.1");
+		session_talked(m->sessions, session_at(m->sessions, slot));
+		n++;
+	} while (judge_room(m, i, BOARD_INTERNAL) == JUDGE_ACCEPT && n < 100);
+	assert_true(n < 40);
+	assert_int_equal(judge_room(m, i, BOARD_INTERNAL), JUDGE_WAIT_GLOBAL);
+	assert_int_equal(judge_room(m, i, BOARD_EXEC), JUDGE_ACCEPT);
+	cancel(m, slot);
+	assert_int_equal(judge_room(m, i, BOARD_INTERNAL), JUDGE_ACCEPT);
+}
+
+/* The table of sessions, and with it the table of sources. */
+static void
+test_sessions(void **state)
+{
+	struct master *m = rig_start(
+		"max_processes = 0\n"
+		"service a { listen = unix:%DIR%/a  exec = /bin/true  %USER%\n"
+		"  limits { instances = 0  per_source = 1  when_full = refuse } }");
+	struct service *s = rig_service("a");
+	struct addr peer = { .family = AF_INET };
+	uint32_t slot = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < BOARD_SESSIONS; i++) {
+		memcpy(peer.ip, &i, 4);
+		assert_int_equal(judge_peer(m, s, BOARD_EXEC, &peer), REASON_NONE);
+		slot = session_new(m->sessions, s, BOARD_EXEC, &peer, NULL);
+		assert_int_equal(slot, i);
+		assert_int_equal(judge_peer(m, s, BOARD_EXEC, &peer), REASON_SOURCE_INSTANCES);
+	}
+	assert_true(sessions_full(m->sessions));
+	check(m, s, BOARD_EXEC, "192.0.2.1", REASON_SESSIONS);
+	assert_int_equal(judge_room(m, s, BOARD_EXEC), JUDGE_WAIT_GLOBAL);
+	assert_int_equal(session_new(m->sessions, s, BOARD_EXEC, &peer, NULL), SESSION_NONE);
+	cancel(m, slot);
+	check(m, s, BOARD_EXEC, "192.0.2.1", REASON_NONE);
+	assert_int_equal(judge_peer(m, s, BOARD_EXEC, &peer), REASON_NONE);
+	assert_int_equal(session_new(m->sessions, s, BOARD_EXEC, &peer, NULL), slot);
+}
+
+/* The source comes first, since it is the peer's own doing; then what is the
+ * service's, then what is everybody's. */
+static void
+test_order(void **state)
+{
+	struct master *m = rig_start(
+		"max_processes = 1\n"
+		"service a { listen = unix:%DIR%/a  exec = /bin/true  %USER%\n"
+		"  limits { instances = 1  per_source = 1  when_full = refuse } }\n"
+		"service b { listen = unix:%DIR%/b  exec = /bin/true  %USER%\n"
+		"  limits { when_full = refuse } }");
+	struct service *a = rig_service("a"), *b = rig_service("b");
+
+	(void)state;
+	(void)begin_process(m, a, "192.0.2.1");
+	service_failed(a);
+	service_failed(b);
+	check(m, a, BOARD_EXEC, "192.0.2.1", REASON_SOURCE_INSTANCES);
+	check(m, a, BOARD_EXEC, "192.0.2.2", REASON_INSTANCES);
+	check(m, b, BOARD_EXEC, "192.0.2.2", REASON_PROCESSES);
+	check(m, b, BOARD_INTERNAL, "192.0.2.2", REASON_BACKOFF);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_set_up, rig_tear_down)
+	const struct CMUnitTest tests[] = {
+		T(test_no_limits),
+		T(test_per_source),
+		T(test_instances),
+		T(test_processes),
+		T(test_backoff),
+		T(test_to_start),
+		T(test_talker_full),
+		T(test_sessions),
+		T(test_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
