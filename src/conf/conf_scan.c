@@ -13,12 +13,13 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf_scan.h"
 #include "token.h"
+
+#define TITLE_SHOWN 51
 
 struct scan {
 	const char *file;
@@ -29,21 +30,29 @@ struct scan {
 	size_t end;		/* of the one before */
 	struct problems *problems;
 	struct conf_entry *entry;
-	char title[64];		/* for messages: " in service git" */
+	const char *where;	/* for messages: " in service " */
+	const char *title;	/* and "git" */
+	int title_len;
 	int lines[SCHEMA_ITEMS];	/* of those in entry->set */
 };
 
-/* libConfuse reads "text" byte by byte, but 'text' in one piece.  They are the
- * same without '\' and quotes in them: the guard allows no variables. */
+/* libConfuse takes a string apart byte by byte, but a word in one piece: a string
+ * that could be a word becomes one, with blanks for its quotes. */
 static void
-quote_singly(struct scan *x)
+unquote(struct scan *x)
 {
+	static const unsigned char bare[256] = {	/* 2: not twice, not at the end */
+		['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['0' ... ':'] = 1,
+		['-'] = 1, ['.'] = 1, ['@'] = 1, ['_'] = 1, ['/'] = 2,
+	};
 	char *s = x->text + x->t.at;
-	size_t len = x->t.len;
+	size_t last = x->t.len - 1, i;
 
-	if (*s != '"' || len < 2 || memchr(s, '\\', len) || memchr(s, '\'', len))
-		return;
-	s[0] = s[len - 1] = '\'';
+	for (i = 1; i < last && bare[(unsigned char)s[i]]; i++)
+		if (s[i] == '/' && bare[(unsigned char)s[i + 1]] != 1)
+			return;
+	if (i == last && i > 1)
+		s[0] = s[last] = ' ';
 }
 
 static void
@@ -51,7 +60,7 @@ next(struct scan *x)
 {
 	x->end = x->t.at + x->t.len;
 	if (token_next(&x->reader, &x->t) == TOKEN_STRING)
-		quote_singly(x);
+		unquote(x);
 }
 
 static bool
@@ -124,8 +133,9 @@ unknown(struct scan *x, enum schema_section section, const struct token *name)
 			end = "'?";
 		}
 	}
-	problems_add(x->problems, x->file, name->line, "unknown setting '%s%s%.*s'%s%s%s%s",
-		     inner, *inner ? "." : "", (int)name->len, text, x->title, hint, meant, end);
+	problems_add(x->problems, x->file, name->line, "unknown setting '%s%s%.*s'%s%.*s%s%s%s",
+		     inner, *inner ? "." : "", (int)name->len, text, x->where, x->title_len,
+		     x->title, hint, meant, end);
 }
 
 /* Is the setting allowed where it stands?  If not, that was reported. */
@@ -140,8 +150,9 @@ allowed(struct scan *x, enum schema_section section, int id, const struct token 
 	}
 	if (schema_set_has(&x->entry->set, id)) {
 		problems_add(x->problems, x->file, name->line,
-			     "'%s' is given twice%s (first in line %d)",
-			     schema_name(id, false, buf), x->title, x->lines[id]);
+			     "'%s' is given twice%s%.*s (first in line %d)",
+			     schema_name(id, false, buf), x->where, x->title_len, x->title,
+			     x->lines[id]);
 		return false;
 	}
 	if (x->entry->id == SET_DEFAULTS && (schema[id].flags & SCHEMA_NOT_IN_DEFAULTS)) {
@@ -237,7 +248,9 @@ take_title(struct scan *x)
 		text++;
 		len -= 2;
 	}
-	(void)snprintf(x->title, sizeof(x->title), " in service %.*s", (int)len, text);
+	x->where = " in service ";
+	x->title = text;
+	x->title_len = len < TITLE_SHOWN ? (int)len : TITLE_SHOWN;
 	x->entry->line = x->t.line;
 	next(x);
 }
@@ -254,7 +267,7 @@ scan_top_section(struct scan *x)
 		e->id = -1;
 		return false;
 	}
-	(void)strcpy(x->title, " in defaults");
+	x->where = " in defaults";
 	if (e->id == SET_SERVICE && is_value(x))
 		take_title(x);
 	if (x->t.kind == TOKEN_OPEN) {
@@ -276,7 +289,8 @@ scan_entry(struct scan *x, const struct token *name)
 {
 	struct conf_entry *e = x->entry;
 
-	x->title[0] = '\0';
+	x->where = x->title = "";
+	x->title_len = 0;
 	e->id = (int16_t)schema_find(SCHEMA_GLOBAL, x->text + name->at, name->len);
 	if (e->id < 0) {
 		unknown(x, SCHEMA_GLOBAL, name);

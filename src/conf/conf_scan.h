@@ -28,8 +28,8 @@ struct conf_entries {		/* begins zeroed; list is the caller's to free */
 /* Adds the entries of s, a guarded text, in their order.  Settings that are
  * unknown, repeated or not allowed there are reported and blanked, so that the
  * rest can be parsed; what isn't of the form NAME = VALUE or NAME [TITLE] { } is
- * left to the parser.  Strings get the quotes that libConfuse reads faster, where
- * they mean the same.  -1: out of memory. */
+ * left to the parser.  Strings lose their quotes where they mean the same without.
+ * -1: out of memory. */
 int conf_scan(struct source *s, int file, struct conf_entries *to, struct problems *p);
 
 #endif

@@ -27,32 +27,39 @@
 #define PROBLEMS 20		/* after which a file is given up */
 
 enum {				/* bytes that need no look in ... */
-	IN_WORD = 1, IN_STRING = 2, IN_COMMENT = 4, IN_ANY = 7
+	IN_WORD = 1, IN_STRING = 2, IN_COMMENT = 4, IN_ANY = 7,
+	ENDS_WORD = 8
 };
 
 static const unsigned char plain[256] = {
-	['\t'] = IN_STRING | IN_COMMENT,
-	[' '] = IN_STRING | IN_COMMENT,
+	[0 ... 0x08] = ENDS_WORD,
+	['\t'] = IN_STRING | IN_COMMENT | ENDS_WORD,
+	['\n' ... 0x1f] = ENDS_WORD,
+	[' '] = IN_STRING | IN_COMMENT | ENDS_WORD,
 	['!'] = IN_ANY,
-	['"'] = IN_COMMENT,
-	['#'] = IN_STRING | IN_COMMENT,
+	['"'] = IN_COMMENT | ENDS_WORD,
+	['#'] = IN_STRING | IN_COMMENT | ENDS_WORD,
 	['$'] = IN_COMMENT,
 	['%' ... '&'] = IN_ANY,
-	['\''] = IN_COMMENT,
+	['\''] = IN_COMMENT | ENDS_WORD,
 	['(' ... ')'] = IN_STRING | IN_COMMENT,
 	['*'] = IN_STRING,
-	['+' ... ','] = IN_STRING | IN_COMMENT,
+	['+'] = IN_STRING | IN_COMMENT,
+	[','] = IN_STRING | IN_COMMENT | ENDS_WORD,
 	['-' ... '.'] = IN_ANY,
 	['/'] = IN_STRING | IN_COMMENT,
 	['0' ... ':'] = IN_ANY,
 	[';'] = IN_STRING | IN_COMMENT,
 	['<'] = IN_ANY,
-	['='] = IN_STRING | IN_COMMENT,
+	['='] = IN_STRING | IN_COMMENT | ENDS_WORD,
 	['>' ... '['] = IN_ANY,
 	['\\'] = IN_COMMENT,
 	[']' ... 'z'] = IN_ANY,
-	['{' ... '}'] = IN_STRING | IN_COMMENT,
+	['{'] = IN_STRING | IN_COMMENT | ENDS_WORD,
+	['|'] = IN_STRING | IN_COMMENT,
+	['}'] = IN_STRING | IN_COMMENT | ENDS_WORD,
 	['~'] = IN_ANY,
+	[0x7f] = ENDS_WORD,
 	[0x80 ... 0xff] = IN_COMMENT,
 };
 
@@ -224,7 +231,7 @@ refuse_outside(struct guard *g, unsigned char c)
 static bool
 ends_word(unsigned char c)
 {
-	return c == ' ' || is_control(c) || strchr("\t\n\"'#{}=,", c);
+	return plain[c] & ENDS_WORD;
 }
 
 static void
@@ -384,33 +391,61 @@ blank_block(struct guard *g)
 }
 
 static void
-scan_one(struct guard *g)
+scan_mark(struct guard *g, enum token_kind kind)
 {
-	static const char marks[] = "{}=,";
-	static const enum token_kind kinds[] = {
-		TOKEN_OPEN, TOKEN_CLOSE, TOKEN_EQUALS, TOKEN_COMMA
-	};
-	unsigned char c = peek(g, 0);
-	const char *mark;
+	g->at++;
+	take(g, kind, g->at - 1);
+}
 
-	if (c == '\n') {
-		end_line(g);
-	} else if (c == ' ' || c == '\t') {
-		g->at++;
-	} else if (is_control(c)) {
+static void
+scan_other(struct guard *g, unsigned char c)
+{
+	if (is_control(c)) {
 		refuse_control(g, c);
 		g->at++;
 	} else if (c == '#' || (c == '/' && peek(g, 1) == '/')) {
 		blank_line(g);
 	} else if (c == '/' && peek(g, 1) == '*') {
 		blank_block(g);
-	} else if (c == '"' || c == '\'') {
-		scan_string(g);
-	} else if ((mark = strchr(marks, c))) {
-		g->at++;
-		take(g, kinds[mark - marks], g->at - 1);
 	} else {
 		scan_word(g);
+	}
+}
+
+static void
+scan_one(struct guard *g)
+{
+	unsigned char c = peek(g, 0);
+
+	switch (c) {
+	case '\n':
+		end_line(g);
+		break;
+	case ' ':
+	case '\t':
+		do
+			c = (unsigned char)g->s->text[++g->at];
+		while (c == ' ' || c == '\t');
+		break;
+	case '{':
+		scan_mark(g, TOKEN_OPEN);
+		break;
+	case '}':
+		scan_mark(g, TOKEN_CLOSE);
+		break;
+	case '=':
+		scan_mark(g, TOKEN_EQUALS);
+		break;
+	case ',':
+		scan_mark(g, TOKEN_COMMA);
+		break;
+	case '"':
+	case '\'':
+		scan_string(g);
+		break;
+	default:
+		scan_other(g, c);
+		break;
 	}
 }
 

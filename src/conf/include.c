@@ -67,6 +67,26 @@ read_entry(struct token_reader *r, size_t end, struct list *l)
 	return true;
 }
 
+static bool
+in_word(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		c == '_' || c == '-' || c == '.' || c == '/';
+}
+
+/* Does the setting's name stand anywhere?  Saves the walk over a long file that
+ * takes in no others. */
+static bool
+has_name(const char *text)
+{
+	const char *at = text;
+
+	for (; (at = strstr(at, "conf")); at += 4)
+		if ((at == text || !in_word(at[-1])) && !in_word(at[4]))
+			return true;
+	return false;
+}
+
 struct include *
 include_list(const struct source *s, bool *ret_memory)
 {
@@ -76,6 +96,8 @@ include_list(const struct source *s, bool *ret_memory)
 	size_t pos = 0;
 
 	*ret_memory = true;
+	if (!has_name(s->text))
+		return NULL;
 	token_init(&r, s);
 	while (source_next(s, &pos, &slice)) {
 		r.at = slice.at;

@@ -381,7 +381,7 @@ service "wait" { listen = { "tcp4:127.0.0.1:@wait@" } wait = yes exec = { "/bin/
             assert hatch.read_all(s) == b"mine"
             s.close()
         assert daemon.tcp("cat", b"again") == b"again"
-        assert world.counters(daemon, "cat")["started"] == 31
+        hatch.wait_until(lambda: world.counters(daemon, "cat")["started"] == 31)
         assert len(daemon.log_lines("fail", step="clone")) < 40
     finally:
         daemon.close()

@@ -321,8 +321,8 @@ def test_line_that_has_no_end(hatchd):
 
 
 def test_S20_what_a_handler_writes_can_not_forge_lines(hatchd):
-    script = r"printf 'x\r2026 hatchd: info end svc=s conn=9\033[2J\000 a=\\b \342\200\256 \302\233" \
-        r"\n' >&2"
+    script = r"printf 'x\r2026 hatchd: info end svc=s conn=9\033[2J\000 a=\\b \342\200\256 " \
+        r"\302\233\n' >&2"
     daemon = hatchd(sh("s", script))
     daemon.tcp("s")
     line = daemon.wait_log("stderr")

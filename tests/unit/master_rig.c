@@ -29,6 +29,7 @@ static struct master *master;
 static struct options options;
 static struct msg_link *the_link;
 static int talker_fd = -1, descriptors;
+static bool ready;
 static char *log_text;
 static size_t log_len;
 static FILE *log_file;
@@ -48,6 +49,7 @@ talkproc_fini(struct master *m)
 	(void)m;
 	msg_link_free(the_link);
 	the_link = NULL;
+	ready = false;
 }
 
 struct msg_link *
@@ -61,7 +63,7 @@ bool
 talkproc_ready(const struct master *m)
 {
 	(void)m;
-	return the_link != NULL;
+	return ready;
 }
 
 pid_t
@@ -75,6 +77,7 @@ void
 talkproc_is_ready(struct master *m)
 {
 	(void)m;
+	ready = true;
 }
 
 void
@@ -258,28 +261,6 @@ rig_listeners(const char *name)
 	return n;
 }
 
-void
-rig_be_talker(void)
-{
-	int pair[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-				    pair), 0);
-	talker_fd = pair[1];
-	the_link = link_new(master, pair[0]);
-	assert_non_null(the_link);
-}
-
-bool
-rig_receive(union msg *ret)
-{
-	ssize_t n = recv(talker_fd, ret, sizeof(*ret), MSG_DONTWAIT);
-
-	if (n == -1)
-		assert_int_equal(errno, EAGAIN);
-	return n > 0;
-}
-
 struct wait {
 	bool (*done)(void *arg);
 	void *arg;
@@ -311,6 +292,46 @@ rig_run_until(bool (*done)(void *arg), void *arg)
 	ev_timer_stop(&w.timer);
 	if (!done(arg))
 		fail_msg("this takes too long; the log: %s", rig_log());
+}
+
+static bool
+is_ready(void *arg)
+{
+	(void)arg;
+	return ready;
+}
+
+void
+rig_be_talker(void)
+{
+	union msg msg;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+				    pair), 0);
+	talker_fd = pair[1];
+	the_link = link_new(master, pair[0]);
+	assert_non_null(the_link);
+	assert_int_equal(link_send_start(master), 0);
+	assert_true(rig_receive(&msg));
+	assert_int_equal(msg.head.type, MSG_START);
+	memset(&msg, 0, sizeof(msg));
+	msg.head.type = MSG_READY;
+	msg.head.size = (uint16_t)proto_size(MSG_READY);
+	assert_int_equal(send(talker_fd, &msg, msg.head.size, 0), msg.head.size);
+	rig_run_until(is_ready, NULL);
+	while (rig_receive(&msg))	/* what each talker is told */
+		;
+}
+
+bool
+rig_receive(union msg *ret)
+{
+	ssize_t n = recv(talker_fd, ret, sizeof(*ret), MSG_DONTWAIT);
+
+	if (n == -1)
+		assert_int_equal(errno, EAGAIN);
+	return n > 0;
 }
 
 static bool
