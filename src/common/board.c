@@ -278,28 +278,59 @@ board_peek(const struct board *b, uint32_t slot)
 	return slot < board_sessions(b) ? &b->p->session[slot] : NULL;
 }
 
+static int64_t
+monotonic_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);	/* always there */
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* The i-th newest; false if there is none, or it is being written. */
+static bool
+read_recent(const struct board *b, uint32_t i, struct board_recent *ret)
+{
+	uint32_t end = atomic_load_explicit(&b->p->remembered, memory_order_acquire);
+	const struct recent *x = &b->p->recent[(end - 1 - i) % BOARD_RECENT];
+	uint32_t before;
+
+	if (i >= BOARD_RECENT || i >= end)
+		return false;
+	before = atomic_load_explicit(&x->version, memory_order_acquire);
+	*ret = x->r;
+	atomic_thread_fence(memory_order_acquire);
+	return before % 2 == 0 &&
+	       before == atomic_load_explicit(&x->version, memory_order_relaxed);
+}
+
 bool
 board_recent(const struct board *b, pid_t pid, uint32_t slot, uint32_t generation,
 	     struct board_recent *ret)
 {
-	uint32_t end = atomic_load_explicit(&b->p->remembered, memory_order_acquire);
+	struct board_recent r;
 
-	for (uint32_t i = 1; i <= BOARD_RECENT && i <= end; i++) {
-		const struct recent *x = &b->p->recent[(end - i) % BOARD_RECENT];
-		uint32_t before = atomic_load_explicit(&x->version, memory_order_acquire);
-		struct board_recent copy = x->r;
-
-		atomic_thread_fence(memory_order_acquire);
-		if (before % 2 != 0 ||
-		    before != atomic_load_explicit(&x->version, memory_order_relaxed))
+	for (uint32_t i = 0; i < BOARD_RECENT; i++) {
+		if (!read_recent(b, i, &r))
 			continue;
-		if ((pid != 0 && copy.pid != pid) || (slot != UINT32_MAX &&
-		    (copy.slot != slot || copy.generation != generation)))
+		if ((pid != 0 && r.pid != pid) ||
+		    (slot != UINT32_MAX && (r.slot != slot || r.generation != generation)))
 			continue;
-		*ret = copy;
+		*ret = r;
 		return true;
 	}
 	return false;
+}
+
+bool
+board_recent_at(const struct board *b, uint32_t i, int64_t ms, struct board_recent *ret)
+{
+	struct board_recent r;
+
+	if (!read_recent(b, i, &r) || monotonic_ms() - r.end_ms > ms)
+		return false;
+	*ret = r;
+	return true;
 }
 
 /* Writers */
@@ -316,6 +347,7 @@ board_remember(struct board *b, uint32_t slot)
 	atomic_thread_fence(memory_order_release);
 	x->r = (struct board_recent){
 		.pid = row->pid, .slot = slot, .service = row->service, .conn = row->conn,
+		.account = row->account, .end_ms = monotonic_ms(),
 		.generation = atomic_load_explicit(&row->generation, memory_order_relaxed),
 		.peer = row->peer,
 	};

@@ -48,6 +48,7 @@ struct board_session {
 	uint32_t service;	/* row of the service */
 	uint8_t kind, state;
 	int16_t step, error;	/* of a spawn that failed, else 0 */
+	uint16_t account;	/* which stderr it has: 0 none, else MSG_ERRLOG's number */
 	pid_t pid;		/* 0: none (yet) */
 	uint64_t conn;		/* HATCHD_CONNECTION: counts up from 1 */
 	int64_t start_ms;	/* CLOCK_REALTIME */
@@ -75,6 +76,8 @@ struct board_service {		/* the copy that board_service() gives */
 struct board_recent {
 	pid_t pid;
 	uint32_t slot, generation, service;
+	uint32_t account;
+	int64_t end_ms;		/* CLOCK_MONOTONIC */
 	uint64_t conn;
 	struct addr peer;
 };
@@ -109,6 +112,10 @@ bool board_service(const struct board *b, uint32_t i, struct board_service *ret)
 bool board_session(const struct board *b, uint32_t slot, struct board_session *ret);
 /* The slot's row to look at in place, for a search over all of them. */
 const struct board_session *board_peek(const struct board *b, uint32_t slot);
+
+/* The i-th newest of those that have ended within the last ms, 0 first; false:
+ * there are no more. */
+bool board_recent_at(const struct board *b, uint32_t i, int64_t ms, struct board_recent *ret);
 
 /* The name of a row, "" if it is not in use; borrowed from the board. */
 const char *board_name(const struct board *b, uint32_t i);

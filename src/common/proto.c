@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct msg_session) == 4 + 4 * 4, "session");
 _Static_assert(sizeof(struct msg_verdict) == 4 + 4 * 4, "verdict");
 _Static_assert(sizeof(struct msg_close) == 4 + 2 * 4, "close");
 _Static_assert(sizeof(struct msg_ended) == 4 + 7 * 4 + 2 * 8, "ended");
-_Static_assert(sizeof(struct msg_errline) == 4 + 4 * 4 + PROTO_ERRLINE, "errline");
+_Static_assert(sizeof(struct msg_errline) == 4 + 5 * 4 + PROTO_ERRLINE, "errline");
 _Static_assert(sizeof(struct msg_count) == 4 + 7 * 4 + 2 * 8, "count");
 _Static_assert(sizeof(union msg) < UINT16_MAX, "msg_head.size holds every size");
 

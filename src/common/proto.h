@@ -28,7 +28,8 @@
 enum msg_type {
 	/* down: master to talker */
 	MSG_START = 1,	/* + board; the first message */
-	MSG_ERRLOG,	/* + reading end of the stderr of one account's handlers */
+	MSG_ERRLOG,	/* + reading end of the stderr of one account's handlers; numbered as
+			 * they come, from 1 */
 	MSG_CONTROL,	/* + listening control socket; replaces the one before */
 	MSG_CONN,	/* + a stream connection for an internal service */
 	MSG_DGRAM,	/* + a datagram socket: serve it */
@@ -140,6 +141,7 @@ struct msg_ended {
 struct msg_errline {
 	struct msg_head head;
 	uint32_t slot, generation;	/* slot UINT32_MAX: session unknown */
+	uint32_t service;	/* row on the board; UINT32_MAX: unknown, too */
 	uint32_t suppressed;	/* lines of this session left out before it */
 	uint32_t len;		/* bytes of text in use; no NUL */
 	char text[PROTO_ERRLINE];	/* raw bytes of the handler: to be escaped */

@@ -207,17 +207,18 @@ static void
 check_wait(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
 {
 	const struct conf_service *s = &d->s;
+	bool wait = d->common.wait;
 	int i;
 
-	if (s->common->pass == CONF_PASS_LISTEN_FDS && !s->common->wait)
+	if (d->common.pass == CONF_PASS_LISTEN_FDS && !wait)
 		problem(ck, d, given, SET_PASS, "pass = listen_fds needs wait = yes");
-	if (s->common->wait && schema_set_has(&given->set, SET_INSTANCES) && d->limits.instances != 1 &&
+	if (wait && schema_set_has(&given->set, SET_INSTANCES) && d->limits.instances != 1 &&
 	    d->limits.instances != ck->builtin->limits.instances)
 		problems_warn(ck->problems, s->file, given->line[SET_INSTANCES],
 			      "service %s: limits.instances: with wait = yes there is one handler "
 			      "for each address", s->name);
 	for (i = 0; i < s->n_listen; i++)
-		if (s->listen[i].proto == CONF_UNIX_DGRAM && !s->common->wait && s->exec)
+		if (s->listen[i].proto == CONF_UNIX_DGRAM && !wait && s->exec)
 			problems_add(ck->problems, s->file, s->listen[i].line,
 				     "service %s: listen: unix-dgram needs wait = yes or internal: "
 				     "a client without a name of its own can't be answered",

@@ -286,19 +286,20 @@ put(struct loader *l, const struct value *v, int n)
 	return 0;
 }
 
-/* Tells conf_build the settings of an entry: those with values, then the empty
- * lists. */
+/* Tells conf_build the settings of an entry: those with values, which are from
+ * up to end, then the empty lists. */
 static int
-take_entry(struct loader *l, const struct conf_entry *e, const struct section *s,
-	   const struct value *v, const struct value *end)
+take_entry(struct loader *l, const struct conf_entry *e, const char *title, int from, int end)
 {
 	struct schema_set left = e->set;
+	const struct value *v;
 	unsigned id;
 	int n, word;
 
-	conf_build_begin(l->build, e, l->file, s ? s->title : NULL);
-	for (; v < end; v += n) {
-		for (n = 1; v + n < end && v[n].id == v->id; n++)
+	conf_build_begin(l->build, e, l->file, title);
+	for (; from < end; from += n) {
+		v = &l->values.list[from];
+		for (n = 1; from + n < end && v[n].id == v->id; n++)
 			;
 		left.bits[v->id / 64] &= ~((uint64_t)1 << v->id % 64);
 		if (put(l, v, n) < 0)
@@ -320,17 +321,16 @@ take_entry(struct loader *l, const struct conf_entry *e, const struct section *s
 static int
 take_entries(struct loader *l, const struct conf_entry *e, int n)
 {
-	const struct value *v = l->values.list;
 	const struct section *s;
 	int i, from = 0;
 
 	if (schema[e->id].type != SCHEMA_SUB)
-		return take_entry(l, e, NULL, v, v + l->values.n);
+		return take_entry(l, e, NULL, 0, l->values.n);
 	if (l->n_sections != n)
 		return -1;
 	for (i = 0; i < n; i++) {
 		s = &l->sections[i];
-		if (take_entry(l, &e[i], s, v + from, v + s->end) < 0)
+		if (take_entry(l, &e[i], s->title, from, s->end) < 0)
 			return -1;
 		from = s->end;
 	}

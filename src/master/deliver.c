@@ -38,14 +38,16 @@ struct start {			/* what differs between the ways to start one */
 };
 
 static int
-stderr_fd(const struct master *m, const struct conf_service *c)
+stderr_fd(const struct master *m, const struct conf_service *c, uint16_t *ret_account)
 {
 	int fd = -1;
 
+	*ret_account = 0;
 	if (c->common->stderr_to == CONF_STDERR_SOCKET)
 		return -1;
 	if (c->common->stderr_to == CONF_STDERR_LOG)
-		fd = stderrs_fd(m->stderrs, m->uid == 0 ? c->common->account->uid : m->uid);
+		fd = stderrs_fd(m->stderrs, m->uid == 0 ? c->common->account->uid : m->uid,
+				ret_account);
 	return fd == -1 ? m->null_fd : fd;
 }
 
@@ -68,7 +70,7 @@ start(struct master *m, struct session *x, const struct start *how)
 		.account = m->uid == 0 ? common->account : NULL,
 		.chroot = common->chroot, .directory = common->directory, .umask = common->umask,
 		.nice = common->nice, .n_rlimits = common->n_rlimits, .rlimits = common->rlimits,
-		.fd_in = how->fd, .fd_err = stderr_fd(m, c),
+		.fd_in = how->fd, .fd_err = stderr_fd(m, c, &row->account),
 		.n_fds = how->n_fds, .fds = how->fds,
 		.pid = &row->pid, .step = &row->step, .error = &row->error,
 	};

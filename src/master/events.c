@@ -228,7 +228,9 @@ events_stderr(struct master *m, const struct session *x, const struct msg_errlin
 		log_str(&l, "svc", service_name(x->service));
 		add_row(&l, session_row(m->sessions, x));
 	} else if (!add_late(m, &l, line)) {
-		log_str(&l, "svc", "?");
+		const char *name = board_name(m->board, line->service);
+
+		log_str(&l, "svc", name[0] ? name : "?");
 	}
 	log_mem(&l, "text", line->text, len);
 	add_suppressed(&l, line->suppressed);

@@ -156,6 +156,7 @@ session_new(struct sessions *all, struct service *s, enum board_kind kind,
 	row->kind = (uint8_t)kind;
 	row->state = BOARD_STARTING;
 	row->step = row->error = 0;
+	row->account = 0;
 	row->pid = 0;
 	row->conn = ++m->next_conn;
 	row->start_ms = realtime_ms();

@@ -22,11 +22,17 @@ set(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* A new socket has 0 already; one that is kept by a reload may not. */
+/* A new socket has 0 already; one that is kept by a reload may not.  What it has
+ * already is left alone: to set a mark, even to 0, needs privilege. */
 static int
 change(int fd, int level, int option, int value, bool again)
 {
-	return value == 0 && !again ? 0 : set(fd, level, option, value);
+	int old = 0;
+	socklen_t len = sizeof(old);
+
+	if (again && getsockopt(fd, level, option, &old, &len) == -1)
+		return -1;
+	return value == old ? 0 : set(fd, level, option, value);
 }
 
 static bool

@@ -85,19 +85,29 @@ refuse(struct stderrs *all, uid_t uid, const char *why)
 	return -1;
 }
 
-int
-stderrs_fd(struct stderrs *all, uid_t uid)
+static int
+add(struct stderrs *all, uid_t uid)
 {
-	for (int i = 0; i < all->n; i++)
-		if (all->list[i].uid == uid)
-			return all->list[i].fd;
 	if (all->n == PROTO_ERRLOGS)
 		return refuse(all, uid, "too many accounts");
 	if (open_pair(&all->list[all->n].fd, &all->list[all->n].read_fd) == -1)
 		return refuse(all, uid, "no socket pair");
 	all->list[all->n].uid = uid;
 	link_send_stderr(all->master, all->list[all->n].read_fd);
-	return all->list[all->n++].fd;
+	return all->n++;
+}
+
+int
+stderrs_fd(struct stderrs *all, uid_t uid, uint16_t *ret_account)
+{
+	int i = 0;
+
+	while (i < all->n && all->list[i].uid != uid)
+		i++;
+	if (i == all->n && (i = add(all, uid)) == -1)
+		return -1;
+	*ret_account = (uint16_t)(i + 1);
+	return all->list[i].fd;
 }
 
 void

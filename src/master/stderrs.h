@@ -10,6 +10,7 @@
 #ifndef HATCHD_STDERRS_H
 #define HATCHD_STDERRS_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct master;
@@ -18,9 +19,10 @@ struct stderrs;
 struct stderrs *stderrs_new(struct master *m);
 void stderrs_free(struct stderrs *all);
 
-/* The handlers' end for this account, at a low number (see spawn.c); borrowed.
- * -1 if there can't be one (told in the log). */
-int stderrs_fd(struct stderrs *all, uid_t uid);
+/* The handlers' end for this account, at a low number (see spawn.c); borrowed;
+ * its number for the board in *ret_account.  -1 if there can't be one (told in
+ * the log). */
+int stderrs_fd(struct stderrs *all, uid_t uid, uint16_t *ret_account);
 
 /* Hands the other ends to a talker that has just started. */
 void stderrs_send(struct stderrs *all);

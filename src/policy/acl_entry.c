@@ -89,7 +89,7 @@ parse_address(const char *s, size_t len, struct addr *ret, char *why)
 			return 0;
 	}
 	if (memchr(s, ':', len))
-		return bad(why, "not an IPv6 address");
+		return bad(why, "not an IPv6 address, and not one of uid: gid: file:");
 	return bad(why, "not an IPv4 address (four numbers from 0 to 255 with dots between)");
 }
 

@@ -12,7 +12,8 @@
 
 enum { DAY_S = 86400, HOUR_S = 3600 };
 
-/* Ten million years: far from where a year or a second would overflow. */
+/* Ten million years: far from where a year or a second would overflow.  All is
+ * quiet before and after. */
 static const int64_t T_MAX = INT64_C(315360000000000);
 
 struct text {
@@ -211,12 +212,17 @@ zone_rule_offset(const struct zone_rule *r, int64_t t, int64_t *next)
 
 	if (next)
 		*next = INT64_MAX;
-	if (!r->changes || t > T_MAX || t < -T_MAX)
+	if (!r->changes)
 		return offset;
+	if (t > T_MAX)
+		t = T_MAX;		/* as it is then */
+	else if (t < -T_MAX)
+		t = -T_MAX;
 	year = year_of(floor_div(t + r->standard, DAY_S));
-	/* Changes may be up to a week outside of their year; if one year's end
-	 * is the next one's start, it goes on. */
-	for (int64_t y = year - 1; y <= year + 2; y++)
+	/* Changes may be up to a week outside of their year, so that one year's
+	 * end may even come after the next one's start; if both are at once, it
+	 * goes on. */
+	for (int64_t y = year - 2; y <= year + 2; y++)
 		for (int i = 0; i < 2; i++) {
 			at = i ? when(&r->end, y) - r->summer : when(&r->start, y) - r->standard;
 			if (at > t) {
@@ -226,7 +232,7 @@ zone_rule_offset(const struct zone_rule *r, int64_t t, int64_t *next)
 				offset = i ? r->standard : r->summer;
 			}
 		}
-	if (next)
+	if (next && then <= T_MAX)
 		*next = then;
 	return offset;
 }

@@ -4,9 +4,7 @@
 /*
  * The handlers' stderr; talker, called by the loop.  The socket is always read
  * empty, since a handler blocks on a full one: what there is too much of is
- * dropped here and counted.  Whose a line is follows from the sender's process
- * id, which the kernel vouches for: that of a session's handler, or a process
- * whose session leader that is.
+ * dropped here and counted.  Whose a line is, writer.c finds out.
  *
  * A line without its newline waits a little for the rest.  A message without
  * text tells how many lines were suppressed when no other one follows.
@@ -24,37 +22,29 @@
 
 #include "fd.h"
 #include "log.h"
+#include "writer.h"
 
 enum {
 	BATCH = 64,		/* writes read at once */
 	ROUNDS = 4,		/* batches in a turn */
 	WRITE_MAX = 8192,	/* bytes kept of one write */
 	SOURCES = 64,		/* sessions that wrote something lately */
-	CACHE = 16,		/* processes that did */
 	BURST = 20,		/* lines of one session at once, */
 	EVERY_MS = 100,		/* and then one in so long */
 	PARTIAL_MS = 2000,	/* how long a line may wait for its end */
 	TICK_MS = 500,
-	CACHE_MS = 1000,
-	UNKNOWN_MS = 200,	/* it may be a session's in a moment */
 };
-
-#define SLOT_UNKNOWN UINT32_MAX
 
 struct source {
 	bool used;
 	bool skip;		/* the rest of a line that was too long */
-	uint32_t slot, generation;
+	unsigned account;
+	struct writer writer;
+	pid_t pid;		/* who wrote last */
 	int64_t last_ms, line_ms;	/* of its last write; of its line's begin */
 	struct log_rate rate;
 	unsigned len;
 	char text[PROTO_ERRLINE];
-};
-
-struct sender {
-	pid_t pid;
-	uint32_t slot, generation;
-	int64_t until_ms;
 };
 
 union control {
@@ -65,7 +55,7 @@ union control {
 struct errlog {
 	struct ev *ev;
 	struct msg_link *link;
-	const struct board *board;
+	struct writers *writers;
 	struct socket {
 		int fd;
 		struct ev_io io;
@@ -73,76 +63,11 @@ struct errlog {
 	int n_sockets;
 	struct ev_timer timer;
 	struct source source[SOURCES];
-	struct sender sender[CACHE];
-	unsigned next_sender;
 	struct mmsghdr head[BATCH];
 	struct iovec iov[BATCH];
 	union control control[BATCH];
 	char data[BATCH][WRITE_MAX];
 };
-
-/* Whose it is */
-
-static void
-search(const struct errlog *e, pid_t pid, struct sender *ret)
-{
-	pid_t leader = getsid(pid);	/* -1 if it is gone already */
-	uint32_t n = board_sessions(e->board);
-
-	struct board_recent recent;
-
-	ret->slot = SLOT_UNKNOWN;
-	ret->generation = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct board_session *row = board_peek(e->board, i);
-
-		if (row->pid <= 0 || (row->pid != pid && row->pid != leader) ||
-		    row->kind == BOARD_FREE)
-			continue;
-		ret->slot = i;
-		ret->generation = atomic_load_explicit(&row->generation, memory_order_acquire);
-		return;
-	}
-	/* it may have written and ended before this was read */
-	if (board_recent(e->board, pid, SLOT_UNKNOWN, 0, &recent) ||
-	    (leader > 0 && board_recent(e->board, leader, SLOT_UNKNOWN, 0, &recent))) {
-		ret->slot = recent.slot;
-		ret->generation = recent.generation;
-	}
-}
-
-static bool
-is_current(const struct errlog *e, const struct sender *s, int64_t now_ms)
-{
-	const struct board_session *row;
-
-	if (now_ms >= s->until_ms)
-		return false;
-	if (s->slot == SLOT_UNKNOWN)
-		return true;
-	row = board_peek(e->board, s->slot);
-	return row != NULL && s->generation ==
-	       atomic_load_explicit(&row->generation, memory_order_acquire);
-}
-
-static struct sender
-find_sender(struct errlog *e, pid_t pid)
-{
-	int64_t now_ms = ev_now_ms(e->ev);
-	struct sender *s = NULL;
-
-	for (unsigned i = 0; i < CACHE && s == NULL; i++)
-		if (e->sender[i].pid == pid)
-			s = &e->sender[i];
-	if (s != NULL && is_current(e, s, now_ms))
-		return *s;
-	if (s == NULL)
-		s = &e->sender[e->next_sender++ % CACHE];
-	s->pid = pid;
-	search(e, pid, s);
-	s->until_ms = now_ms + (s->slot == SLOT_UNKNOWN ? UNKNOWN_MS : CACHE_MS);
-	return *s;
-}
 
 /* Lines */
 
@@ -150,7 +75,8 @@ static void
 send_line(struct errlog *e, struct source *s, const char *text, unsigned len,
 	  uint32_t suppressed)
 {
-	union msg m = { .errline = { .slot = s->slot, .generation = s->generation,
+	union msg m = { .errline = { .slot = s->writer.slot, .generation = s->writer.generation,
+				     .service = s->writer.service,
 				     .suppressed = suppressed, .len = len } };
 
 	memcpy(m.errline.text, text, len);
@@ -251,17 +177,25 @@ on_timer(void *arg)
 		(void)ev_timer_start(&e->timer, TICK_MS);	/* the next write tries again */
 }
 
-/* The session's place in the table, or that of the one which has been silent
- * for longest, after its last words. */
+static bool
+is_of(const struct source *s, unsigned account, const struct writer *w)
+{
+	return s->account == account && s->writer.slot == w->slot &&
+	       s->writer.generation == w->generation && s->writer.service == w->service;
+}
+
+/* The session's place in the table (one for each account and service of which no
+ * more is known), or that of the one which has been silent for longest, after
+ * its last words. */
 static struct source *
-find_source(struct errlog *e, const struct sender *sender)
+find_source(struct errlog *e, unsigned account, const struct writer *w)
 {
 	struct source *oldest = &e->source[0];
 
 	for (int i = 0; i < SOURCES; i++) {
 		struct source *s = &e->source[i];
 
-		if (s->used && s->slot == sender->slot && s->generation == sender->generation)
+		if (s->used && is_of(s, account, w))
 			return s;
 		if (oldest->used && (!s->used || s->last_ms < oldest->last_ms))
 			oldest = s;
@@ -270,8 +204,7 @@ find_source(struct errlog *e, const struct sender *sender)
 		end_line(e, oldest);
 		tell_suppressed(e, oldest);
 	}
-	*oldest = (struct source){ .used = true, .slot = sender->slot,
-				   .generation = sender->generation };
+	*oldest = (struct source){ .used = true, .account = account, .writer = *w };
 	return oldest;
 }
 
@@ -292,19 +225,22 @@ sender_pid(struct msghdr *h)
 }
 
 static void
-take_write(struct errlog *e, int i)
+take_write(struct errlog *e, unsigned account, int i)
 {
 	struct msghdr *h = &e->head[i].msg_hdr;
-	struct sender sender = find_sender(e, sender_pid(h));
-	struct source *s = find_source(e, &sender);
+	pid_t pid = sender_pid(h);
+	struct writer w = writers_find(e->writers, pid, account, ev_now_ms(e->ev));
+	struct source *s = find_source(e, account, &w);
 
+	/* several may share the place of what is no session's */
+	if (w.slot == WRITER_UNKNOWN && s->pid != pid && s->len > 0)
+		end_line(e, s);
+	s->pid = pid;
 	s->last_ms = ev_now_ms(e->ev);
 	add_lines(e, s, e->data[i], e->head[i].msg_len);
 	if ((h->msg_flags & MSG_TRUNC) != 0) {
 		end_line(e, s);
 		s->rate.suppressed++;
-	} else if (s->slot == SLOT_UNKNOWN) {
-		end_line(e, s);		/* several may share this place */
 	}
 	if ((s->len > 0 || s->rate.suppressed > 0) && !ev_timer_active(&e->timer))
 		(void)ev_timer_start(&e->timer, TICK_MS);	/* the next write tries again */
@@ -328,29 +264,34 @@ receive(struct errlog *e, int fd)
 	return n;
 }
 
-static void
-stop(struct errlog *e, int fd)
+/* As the master numbers them, from 1. */
+static unsigned
+number_of(const struct errlog *e, int fd)
 {
-	log_warn("talker: handlers' stderr");
-	for (int i = 0; i < e->n_sockets; i++)
-		if (e->socket[i].fd == fd)
-			(void)ev_io_set(&e->socket[i].io, 0);	/* stopping does not fail */
+	unsigned i = 0;
+
+	while (e->socket[i].fd != fd)
+		i++;
+	return i + 1;
 }
 
 static void
 on_readable(int fd, short what, void *arg)
 {
 	struct errlog *e = arg;
+	unsigned account = number_of(e, fd);
 	int n = BATCH;
 
 	(void)what;
 	for (int round = 0; round < ROUNDS && n == BATCH; round++) {
 		n = receive(e, fd);
 		for (int i = 0; i < n; i++)
-			take_write(e, i);
+			take_write(e, account, i);
 	}
-	if (n < 0 && errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS)
-		stop(e, fd);
+	if (n < 0 && errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS) {
+		log_warn("talker: handlers' stderr");
+		(void)ev_io_set(&e->socket[account - 1].io, 0);	/* stopping does not fail */
+	}
 }
 
 struct errlog *
@@ -362,7 +303,11 @@ errlog_new(struct ev *ev, struct msg_link *link, const struct board *board)
 		return NULL;
 	e->ev = ev;
 	e->link = link;
-	e->board = board;
+	e->writers = writers_new(board);
+	if (e->writers == NULL) {
+		free(e);
+		return NULL;
+	}
 	ev_timer_init(ev, &e->timer, on_timer, e);
 	return e;
 }
@@ -371,23 +316,25 @@ int
 errlog_add(struct errlog *e, int fd)
 {
 	struct socket *s = &e->socket[e->n_sockets];
+	int error = EMFILE;
 
 	if (e->n_sockets == PROTO_ERRLOGS) {
 		fd_close(&fd);
 		errno = ENOSPC;
 		return -1;
 	}
-	ev_io_init(e->ev, &s->io, fd, on_readable, e);
-	if (ev_io_set(&s->io, EV_IN) < 0) {
-		int error = errno;
-
-		fd_close(&fd);
-		errno = error;
-		return -1;
+	s->fd = -1;
+	e->n_sockets++;		/* in any case: their numbers are the master's */
+	if (fd >= 0) {
+		ev_io_init(e->ev, &s->io, fd, on_readable, e);
+		s->fd = fd;
+		if (ev_io_set(&s->io, EV_IN) == 0)
+			return 0;
+		error = errno;
+		fd_close(&s->fd);
 	}
-	s->fd = fd;
-	e->n_sockets++;
-	return 0;
+	errno = error;
+	return -1;
 }
 
 void
@@ -396,9 +343,11 @@ errlog_free(struct errlog *e)
 	if (e == NULL)
 		return;
 	for (int i = 0; i < e->n_sockets; i++) {
-		(void)ev_io_set(&e->socket[i].io, 0);	/* stopping does not fail */
+		if (e->socket[i].fd >= 0)
+			(void)ev_io_set(&e->socket[i].io, 0);	/* stopping does not fail */
 		fd_close(&e->socket[i].fd);
 	}
 	ev_timer_stop(&e->timer);
+	writers_free(e->writers);
 	free(e);
 }

@@ -15,7 +15,8 @@ struct errlog;
 
 struct errlog *errlog_new(struct ev *ev, struct msg_link *link, const struct board *board);
 /* Takes fd, the reading end of a datagram socket with SO_PASSCRED that the
- * handlers of an account share.  0, or -1 and errno, fd is then closed. */
+ * handlers of an account share.  0, or -1 and errno, fd is then closed.  They
+ * are numbered as they come, from 1; fd -1 only takes a number. */
 int errlog_add(struct errlog *e, int fd);
 void errlog_free(struct errlog *e);
 

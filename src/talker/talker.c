@@ -82,8 +82,7 @@ missing(const char *what, int fd)
 static void
 on_errlog(struct talker *t, int *fd)
 {
-	if (missing("handlers' stderr", *fd))
-		return;
+	(void)missing("handlers' stderr", *fd);
 	if (t->errlog == NULL)
 		t->errlog = errlog_new(t->ev, t->link, t->board);
 	if (t->errlog == NULL || errlog_add(t->errlog, *fd) == -1)

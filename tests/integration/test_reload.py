@@ -764,6 +764,7 @@ def test_a_reload_while_the_talker_is_away(hatchd):
             os.kill(old, signal.SIGCONT)
         except ProcessLookupError:
             pass
+    hatch.wait_until(lambda: daemon.talker not in (0, old), what="a new talker")
     assert daemon.tcp("g", b"g") == b"g"
     assert hatch.wait_until(lambda: daemon.udp("g", b"g", timeout=0.5)) == b"g"
     assert refused(daemon.port["f"])

@@ -10,6 +10,7 @@ import threading
 import time
 
 import hatch
+import world
 
 SERVICES = int(os.environ.get("HATCH_SERVICES", "1000"))
 CLIENTS = 8
@@ -206,7 +207,7 @@ def test_memory_stays_as_it_is(hatchd):
     after = measure()
     print("%d reloads; master, talker (bytes, descriptors): %s, then %s" % (n, before, after))
     for (memory, fds), (memory_then, fds_then) in zip(before, after):
-        assert memory_then <= memory + (1 << 20)
+        assert memory_then <= memory + (1 << 20) or world.is_sanitized()
         assert fds_then <= fds
     assert daemon.talker == talker
     held.close()

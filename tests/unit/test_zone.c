@@ -283,6 +283,27 @@ test_rules(void **state)
 	assert_rule("AAA0BBB,60/0,61/0", 1709251200 - 1, 0);
 }
 
+/* All times of years of a rule lie between changes that are told, whatever the
+ * rule: this one's summer ends after the next one's start. */
+static void
+test_a_rule_across_new_year(void **state)
+{
+	static const char text[] = "EST5EDT,0/5,J365/48";
+	int64_t t = year_2025, next;
+	struct zone_rule r;
+
+	(void)state;
+	assert_int_equal(zone_rule_parse(text, strlen(text), &r), 0);
+	for (int i = 0; i < 20; i++) {
+		int32_t offset = zone_rule_offset(&r, t, &next);
+
+		assert_true(next > t);
+		for (; t < next; t += 600)
+			assert_int_equal(zone_rule_offset(&r, t, NULL), offset);
+		t = next;
+	}
+}
+
 static void
 test_wrong_rules(void **state)
 {
@@ -313,6 +334,7 @@ main(void)
 		cmocka_unit_test(test_cut_file),
 		cmocka_unit_test(test_made_files),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_a_rule_across_new_year),
 		cmocka_unit_test(test_wrong_rules),
 	};
 
