@@ -152,8 +152,8 @@ session_new(struct sessions *all, struct service *s, enum board_kind kind,
 	x->on_reload = (uint8_t)s->conf->common->on_reload;
 	x->stop_ms = s->conf->common->timeouts->stop_ms;
 	row = board_slot(m->board, slot);
+	row->generation++;
 	row->service = s->row;
-	row->kind = (uint8_t)kind;
 	row->state = BOARD_STARTING;
 	row->step = row->error = 0;
 	row->account = 0;
@@ -162,7 +162,9 @@ session_new(struct sessions *all, struct service *s, enum board_kind kind,
 	row->start_ms = realtime_ms();
 	row->peer = peer ? *peer : (struct addr){ 0 };
 	row->local = local ? *local : (struct addr){ 0 };
-	row->generation++;
+	/* last: who reads the row meanwhile takes it for a free one */
+	atomic_thread_fence(memory_order_release);
+	row->kind = (uint8_t)kind;
 	all->count++;
 	service_enter(s);
 	return slot;

@@ -152,9 +152,12 @@ on_handler(int fd, short what, void *arg)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
+		/* A handler that leaves input unread "resets", which is told once
+		 * and before what it has written: that comes next. */
+		if (n < 0 && errno == ECONNRESET)
+			continue;
 		if (n < 0 || (n == 0 && is_end(fd))) {
-			/* a handler that leaves input unread "resets" */
-			finish(s, n < 0 && errno != ECONNRESET ? errno : 0);
+			finish(s, n < 0 ? errno : 0);
 			return;
 		}
 		touch(s);

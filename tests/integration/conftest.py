@@ -23,7 +23,8 @@ def _own_network():
     if "PYTEST_XDIST_WORKER" not in os.environ or not hatch.IS_ROOT:
         return
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) == 0:
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "link", "set", "lo", "up", "multicast", "on"], check=True)
+        subprocess.run(["ip", "route", "add", "224.0.0.0/4", "dev", "lo"], check=True)
 
 
 def pytest_configure(config):

@@ -3,8 +3,7 @@
 
 /*
  * From the text of listen = { } to the sockets that it asks for; the options
- * are really on the sockets.  What stands in the way of a UNIX path is left
- * alone unless it is a socket that nobody listens at.
+ * are really on the sockets.
  */
 #include "config.h"
 
@@ -14,85 +13,14 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "arena.h"
-#include "bind.h"
+#include "bind_rig.h"
 #include "fd.h"
-#include "listen.h"
-#include "owner.h"
-
-#define SOCKET { .backlog = 16, .mode = 0666, .freebind = CONF_AUTO, \
-		 .owner_uid = (uid_t)-1, .owner_gid = (gid_t)-1 }
-
-static struct arena *arena;
-static char dir[] = "/tmp/hatchd-test-bind.XXXXXX";
-static struct conf_socket sock;
-static struct conf_listen listens[CONF_LISTENERS];
-static struct conf_common common;
-static struct conf_common common;
-static struct conf_service service;
-static struct bind_target *targets;	/* of the last call */
-static int n_targets;
-static const char *why, *step;
-static const struct conf_listen *where;
-static struct addr local;
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	sock = (struct conf_socket)SOCKET;
-	memset(listens, 0, sizeof(listens));
-	common = (struct conf_common){ .socket = &sock };
-	service = (struct conf_service){ .name = "x", .common = &common, .listen = listens };
-	targets = NULL;
-	n_targets = 0;
-	arena = arena_new();
-	strcpy(strrchr(dir, '.'), ".XXXXXX");
-	return arena && mkdtemp(dir) ? 0 : -1;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	bind_targets_free(targets, n_targets > 0 ? n_targets : 0);
-	arena_free(arena);
-	return rmdir(dir);	/* nothing is left in it */
-}
-
-/* The targets of a list of addresses; how many. */
-static int
-resolve_list(const char *const *list)
-{
-	bind_targets_free(targets, n_targets > 0 ? n_targets : 0);
-	targets = NULL;
-	service.n_listen = 0;
-	for (; *list; list++) {
-		struct conf_listen *l = &listens[service.n_listen++];
-		const char *bad = listen_parse(arena, *list, false, l);
-
-		if (bad)
-			fail_msg("%s: %s", *list, bad);
-		l->line = service.n_listen;
-	}
-	n_targets = bind_targets(&service, &targets, &why, &where);
-	return n_targets;
-}
-
-#define RESOLVE(...) resolve_list((const char *const []){ __VA_ARGS__, NULL })
 
 /* As text: '!' written as an address, '?' optional, '#' number of its port 0,
  * '%' device. */
@@ -313,76 +241,6 @@ test_long_path(void **state)
 	memset(text + 16, 'p', 106);
 	assert_int_equal(RESOLVE(text), 1);
 	assert_string_equal(bind_target_text(&targets[0], buf), text);
-}
-
-/* Opens the first target of text. */
-static int
-open_first(const char *text)
-{
-	int fd;
-
-	assert_true(RESOLVE(text) >= 1);
-	step = NULL;
-	errno = 0;
-	fd = bind_open(&targets[0], &service, &local, &step);
-	if (fd == -1)
-		assert_non_null(step);
-	return fd;
-}
-
-static int
-must_open(const char *text)
-{
-	int fd = open_first(text);
-
-	if (fd == -1)
-		fail_msg("%s: %s: %s", text, step, strerror(errno));
-	return fd;
-}
-
-static void
-must_fail(const char *text, const char *at, int error)
-{
-	int fd = open_first(text), found = errno;
-
-	if (fd != -1)
-		fail_msg("%s could be bound", text);
-	assert_string_equal(step, at);
-	if (found != error)
-		fail_msg("%s: %s: %s instead of %s", text, step, strerror(found), strerror(error));
-}
-
-static int
-option(int fd, int level, int name)
-{
-	socklen_t len = sizeof(int);
-	int value = -1;
-
-	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
-	return value;
-}
-
-static bool
-has_ipv6(void)
-{
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	int fd = socket(AF_INET6, SOCK_STREAM, 0);
-	bool yes = fd != -1 && bind(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0;
-
-	if (fd != -1)
-		(void)close(fd);
-	return yes;
-}
-
-static void
-check_descriptor(int fd)
-{
-	struct rlimit rl;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
-	assert_true(fd >= FD_HIGH || rl.rlim_cur <= 2 * FD_HIGH);
-	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
-	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
 static void
@@ -612,240 +470,6 @@ test_multicast(void **state)
 	fd_close(&fd);
 }
 
-/* UNIX sockets */
-
-/* Good until the next call. */
-static const char *
-in_dir(const char *proto, const char *name)
-{
-	static char buf[160];
-
-	(void)snprintf(buf, sizeof(buf), "%s%s/%s", proto, dir, name);
-	return buf;
-}
-
-static mode_t
-mode_of(const char *path)
-{
-	struct stat st;
-
-	assert_int_equal(lstat(path, &st), 0);
-	return st.st_mode;
-}
-
-static ino_t
-inode_of(const char *path)
-{
-	struct stat st;
-
-	assert_int_equal(lstat(path, &st), 0);
-	return st.st_ino;
-}
-
-static int
-foreign_socket(const char *path, int type, int backlog)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	strcpy(un.sun_path, path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	if (type != SOCK_DGRAM)
-		assert_int_equal(listen(fd, backlog), 0);
-	return fd;
-}
-
-static void
-test_unix_mode(void **state)
-{
-	static const mode_t modes[] = { 0600, 0660, 0666, 0777, 0 };
-	mode_t old = umask(077);
-	char path[100];
-
-	(void)state;
-	strcpy(path, in_dir("", "s"));
-	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
-		int fd;
-
-		sock.mode = modes[i];
-		fd = must_open(in_dir("unix:", "s"));
-		check_descriptor(fd);
-		assert_int_equal(option(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
-		assert_int_equal(local.family, AF_UNIX);
-		assert_int_equal(mode_of(path), S_IFSOCK | modes[i]);
-		assert_int_equal(umask(077), 077);
-		sock.mode = 0640;
-		assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
-		assert_int_equal(mode_of(path), S_IFSOCK | 0640);
-		fd_close(&fd);
-		assert_int_equal(unlink(path), 0);
-	}
-	(void)umask(old);
-}
-
-static void
-test_unix_owner(void **state)
-{
-	char path[100];
-	struct stat st;
-	int fd;
-
-	(void)state;
-	strcpy(path, in_dir("", "s"));
-	if (geteuid() != 0)
-		skip();
-	sock.owner_uid = 4711;
-	sock.owner_gid = 4712;
-	fd = must_open(in_dir("unix:", "s"));
-	assert_int_equal(lstat(path, &st), 0);
-	assert_int_equal(st.st_uid, 4711);
-	assert_int_equal(st.st_gid, 4712);
-	sock.owner_uid = (uid_t)-1;
-	sock.owner_gid = 4713;
-	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
-	assert_int_equal(lstat(path, &st), 0);
-	assert_int_equal(st.st_uid, 4711);
-	assert_int_equal(st.st_gid, 4713);
-	fd_close(&fd);
-	assert_int_equal(unlink(path), 0);
-}
-
-/* What was bound and then could not be set up leaves no path behind. */
-static void
-test_unix_failure_leaves_nothing(void **state)
-{
-	uid_t me = geteuid(), uid = me == 0 ? 65534 : me;
-
-	(void)state;
-	assert_int_equal(me == 0 ? chown(dir, uid, (gid_t)-1) : 0, 0);
-	assert_int_equal(me == 0 ? seteuid(uid) : 0, 0);
-	sock.owner_uid = 0;
-	must_fail(in_dir("unix:", "s"), "owner", EPERM);
-	assert_int_equal(me == 0 ? seteuid(me) : 0, 0);
-	assert_int_equal(access(in_dir("", "s"), F_OK), -1);
-}
-
-static void
-test_S23_stale_path_is_replaced(void **state)
-{
-	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
-	static const char *const protos[] = { "unix:", "unix-dgram:", "unix-seqpacket:" };
-	char path[100];
-
-	(void)state;
-	strcpy(path, in_dir("", "s"));
-	for (int i = 0; i < 3; i++)
-		for (int k = 0; k < 3; k++) {
-			int old = foreign_socket(path, types[i], 1), fd;
-
-			(void)close(old);
-			fd = must_open(in_dir(protos[k], "s"));
-			assert_int_equal(mode_of(path), S_IFSOCK | 0666);
-			fd_close(&fd);
-			assert_int_equal(unlink(path), 0);
-		}
-}
-
-/* ... but one that is in use is not, of whatever type, however busy. */
-static void
-test_S23_live_path_is_left_alone(void **state)
-{
-	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
-	static const char *const protos[] = { "unix:", "unix-dgram:", "unix-seqpacket:" };
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	char path[100];
-
-	(void)state;
-	strcpy(path, in_dir("", "s"));
-	for (int i = 0; i < 3; i++) {
-		int live = foreign_socket(path, types[i], 0), clients[8], n = 0;
-		ino_t inode = inode_of(path);
-
-		strcpy(un.sun_path, path);
-		while (types[i] != SOCK_DGRAM && n < 8) {	/* its backlog is full */
-			clients[n] = socket(AF_UNIX, types[i] | SOCK_NONBLOCK, 0);
-			if (connect(clients[n++], (struct sockaddr *)&un, sizeof(un)) == -1)
-				break;
-		}
-		for (int k = 0; k < 3; k++) {
-			must_fail(in_dir(protos[k], "s"), "bind", EADDRINUSE);
-			assert_int_equal(inode_of(path), inode);
-		}
-		while (n > 0)
-			(void)close(clients[--n]);
-		(void)close(live);
-		assert_int_equal(unlink(path), 0);
-	}
-}
-
-static void
-test_S23_other_files_are_left_alone(void **state)
-{
-	char path[100], link[100];
-	int fd;
-
-	(void)state;
-	strcpy(path, in_dir("", "s"));
-	fd = open(path, O_CREAT | O_WRONLY, 0644);
-	assert_int_equal(write(fd, "precious", 8), 8);
-	fd_close(&fd);
-	must_fail(in_dir("unix:", "s"), "bind", EADDRINUSE);
-	assert_true(S_ISREG(mode_of(path)));
-	assert_int_equal(unlink(path), 0);
-
-	assert_int_equal(mkdir(path, 0755), 0);
-	must_fail(in_dir("unix:", "s"), "bind", EADDRINUSE);
-	assert_int_equal(rmdir(path), 0);
-
-	/* a link, even to a stale socket */
-	fd = foreign_socket(path, SOCK_STREAM, 1);
-	fd_close(&fd);
-	strcpy(link, in_dir("", "link"));
-	assert_int_equal(symlink("s", link), 0);
-	must_fail(in_dir("unix:", "link"), "bind", EADDRINUSE);
-	assert_true(S_ISLNK(mode_of(link)));
-	assert_true(S_ISSOCK(mode_of(path)));
-	assert_int_equal(unlink(link) | unlink(path), 0);
-	must_fail(in_dir("unix:", "no/where"), "bind", ENOENT);
-}
-
-static void
-test_S23_directory_for_everybody(void **state)
-{
-	int fd;
-
-	(void)state;
-	assert_int_equal(chmod(dir, 0777), 0);
-	must_fail(in_dir("unix:", "s"), "directory writable by everybody", EPERM);
-	assert_int_equal(access(in_dir("", "s"), F_OK), -1);
-	must_fail(in_dir("unix-dgram:", "s"), "directory writable by everybody", EPERM);
-	assert_int_equal(chmod(dir, 01777), 0);	/* nobody can remove it there */
-	fd = must_open(in_dir("unix:", "s"));
-	fd_close(&fd);
-	assert_int_equal(chmod(dir, 0775), 0);
-	assert_int_equal(unlink(in_dir("", "s")), 0);
-	fd = must_open(in_dir("unix:", "s"));
-	fd_close(&fd);
-	assert_int_equal(unlink(in_dir("", "s")), 0);
-}
-
-static void
-test_abstract(void **state)
-{
-	char text[80];
-	int fd, other;
-
-	(void)state;
-	(void)snprintf(text, sizeof(text), "unix:@hatchd-test-bind-%d", (int)getpid());
-	fd = must_open(text);
-	check_descriptor(fd);
-	must_fail(text, "bind", EADDRINUSE);
-	text[strlen(text) - 1] = 'x';
-	other = must_open(text);
-	fd_close(&other);
-	fd_close(&fd);
-}
-
 static void
 test_no_descriptor_is_lost(void **state)
 {
@@ -894,93 +518,6 @@ test_share(void **state)
 	fd_close(&new);
 }
 
-/* Who has the address */
-
-static void
-check_owner(const char *text, bool expected)
-{
-	char found[64] = "", self[64], name[32] = "";
-	FILE *f = fopen("/proc/self/comm", "re");
-
-	assert_non_null(f);
-	assert_non_null(fgets(name, sizeof(name), f));
-	(void)fclose(f);
-	name[strcspn(name, "\n")] = '\0';
-	(void)snprintf(self, sizeof(self), "%s (pid %d)", name, (int)getpid());
-	assert_true(RESOLVE(text) >= 1);
-	assert_int_equal(owner_find(&targets[0], found, sizeof(found), 20000), expected);
-	assert_string_equal(found, expected ? self : "");
-}
-
-static void
-test_owner_of_a_port(void **state)
-{
-	static const char *const protos[] = { "tcp", "udp" };
-	char text[64];
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		uint16_t port;
-		int fd;
-
-		(void)snprintf(text, sizeof(text), "%s:127.0.0.1:0", protos[i]);
-		fd = must_open(text);
-		port = local.port;
-		(void)snprintf(text, sizeof(text), "%s:127.0.0.1:%u", protos[i], port);
-		check_owner(text, true);
-		assert_false(owner_find(&targets[0], text, sizeof(text), 0));	/* no time */
-		(void)snprintf(text, sizeof(text), "%s4:%u", protos[i], port);
-		check_owner(text, true);
-		(void)snprintf(text, sizeof(text), "%s:127.0.0.2:%u", protos[i], port);
-		check_owner(text, false);
-		fd_close(&fd);
-		(void)snprintf(text, sizeof(text), "%s:127.0.0.1:%u", protos[i], port);
-		check_owner(text, false);
-	}
-}
-
-/* An IPv6 socket that takes IPv4 connections, too. */
-static void
-test_owner_by_a_mapped_address(void **state)
-{
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
-	socklen_t len = sizeof(in6);
-	int fd, off = 0;
-	char text[64];
-
-	(void)state;
-	if (!has_ipv6())
-		skip();
-	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)), 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&in6, sizeof(in6)) | listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in6, &len), 0);
-	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", ntohs(in6.sin6_port));
-	must_fail(text, "bind", EADDRINUSE);
-	check_owner(text, true);
-	(void)snprintf(text, sizeof(text), "tcp6:%u", ntohs(in6.sin6_port));
-	check_owner(text, true);
-	fd_close(&fd);
-}
-
-static void
-test_owner_of_a_path(void **state)
-{
-	char text[100];
-	int fd = must_open(in_dir("unix:", "a socket"));
-
-	(void)state;
-	check_owner(in_dir("unix:", "a socket"), true);
-	check_owner(in_dir("unix:", "a"), false);
-	fd_close(&fd);
-	check_owner(in_dir("unix:", "a socket"), false);
-	assert_int_equal(unlink(in_dir("", "a socket")), 0);
-	(void)snprintf(text, sizeof(text), "unix-dgram:@hatchd-test-bind-%d", (int)getpid());
-	fd = must_open(text);
-	check_owner(text, true);
-	fd_close(&fd);
-}
-
 int
 main(void)
 {
@@ -1003,19 +540,8 @@ main(void)
 		T(test_freebind),
 		T(test_device),
 		T(test_multicast),
-		T(test_unix_mode),
-		T(test_unix_owner),
-		T(test_unix_failure_leaves_nothing),
-		T(test_S23_stale_path_is_replaced),
-		T(test_S23_live_path_is_left_alone),
-		T(test_S23_other_files_are_left_alone),
-		T(test_S23_directory_for_everybody),
-		T(test_abstract),
 		T(test_no_descriptor_is_lost),
 		T(test_share),
-		T(test_owner_of_a_port),
-		T(test_owner_by_a_mapped_address),
-		T(test_owner_of_a_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,7 +180,9 @@ test_udp(void **state)
 static void
 test_unix(void **state)
 {
-	struct addr peer = { .family = AF_UNIX, .cred = { .pid = 77, .uid = 0, .gid = 4294967294 } };
+	struct addr peer = {
+		.family = AF_UNIX, .cred = { .pid = 77, .uid = 0, .gid = 4294967294 },
+	};
 	struct addr local = { .family = AF_UNIX };
 	struct env_connection c = {
 		.type = SOCK_STREAM, .family = AF_UNIX, .conn = 10, .peer = &peer, .local = &local,

@@ -208,7 +208,8 @@ test_command_loads(void **state)
 	assert_int_equal(PARSE(&o, "-d", "-l", "tcp:[::1]:7000-7002", "-l", "udp:7000",
 			       "--set", "limits.instances=5", "--set", "max_processes=9",
 			       "--set", "environment=A=b c", "--set", "session.max=3",
-			       "--set", "limits.when_full=refuse", "/bin/cat", "-n", "--", "-l"), 0);
+			       "--set", "limits.when_full=refuse",
+			       "/bin/cat", "-n", "--", "-l"), 0);
 	assert_true(o.debug);
 	c = load(&o);
 	assert_int_equal(c->n_services, 1);
@@ -239,8 +240,9 @@ static void
 test_arguments_survive(void **state)
 {
 	static const char *const hard[] = {
-		"", " ", "a b", "\"", "'", "\"'", "''\"\"'", "\\", "\\\\", "\\\"", "\\'", "\\n", "a\\",
-		"$HOME", "${HOME}", "\"${HOME}", "'${HOME}'\"", "$", "${", "#", "# c", "//", "/* c */",
+		"", " ", "a b", "\"", "'", "\"'", "''\"\"'", "\\", "\\\\", "\\\"", "\\'", "\\n",
+		"a\\", "$HOME", "${HOME}", "\"${HOME}", "'${HOME}'\"", "$", "${", "#", "# c",
+		"//", "/* c */",
 		"{", "}", "{ \"x\" }", "=", ",", "; rm", "`x`", "(a|b)", "\xc3\xa4",
 		"include(\"/etc/passwd\")", "a=b", "--", "-l", "~root", "%n%s", SIXTY SIXTY SIXTY,
 	};

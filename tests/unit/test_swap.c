@@ -174,7 +174,8 @@ option(const struct listener *l, int level, int name)
 	return value;
 }
 
-#define ONE "service a { listen = { \"tcp:127.0.0.1:0\", \"unix:%DIR%/a\" }  exec = /bin/true %USER% }\n"
+#define ONE "service a { listen = { \"tcp:127.0.0.1:0\", \"unix:%DIR%/a\" }  " \
+	"exec = /bin/true  %USER% }\n"
 
 static void
 test_the_same(void **state)
@@ -285,7 +286,8 @@ test_busy_port(void **state)
 	(void)snprintf(text, sizeof(text),
 		       "service b { listen = unix:%%DIR%%/b  exec = /bin/true  %%USER%% }\n"
 		       "service a { listen = { \"unix:%%DIR%%/a\", \"tcp:127.0.0.1:0\",\n"
-		       "  \"tcp:127.0.0.1:%u\" }  exec = /bin/true  %%USER%% }\n", ntohs(in.sin_port));
+		       "  \"tcp:127.0.0.1:%u\" }  exec = /bin/true  %%USER%% }\n",
+		       ntohs(in.sin_port));
 	(void)snprintf(reason, sizeof(reason), "test.conf:4: service a: tcp:127.0.0.1:%u: bind: "
 		       "Address already in use", ntohs(in.sin_port));
 	for (int i = 0; i < 3; i++)
