@@ -174,7 +174,8 @@ sources(void)
 	}
 	t1 = now();
 	sink = sum;
-	printf("sources full: sessions and tokens looked up in %3.0f ns\n", (t1 - t0) / SOURCES * 1e9);
+	printf("sources full: sessions and tokens looked up in %3.0f ns\n",
+	       (t1 - t0) / SOURCES * 1e9);
 	srctab_free(t);
 }
 

@@ -32,7 +32,9 @@ failed(const char *what, int line)
 static void
 check_entry(const struct hours_entry *e)
 {
-	static const char *const names[] = { "sun", "Monday", "TUE", "Wed", "thu", "Fri", "saturday" };
+	static const char *const names[] = {
+		"sun", "Monday", "TUE", "Wed", "thu", "Fri", "saturday",
+	};
 	char text[512] = "", one[32];
 	struct hours_entry again;
 	const char *why;

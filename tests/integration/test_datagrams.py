@@ -94,6 +94,16 @@ def test_1000_peers_have_a_handler_each(hatchd):
     assert len(daemon.log_lines("end", svc="who", exit=0)) == 1000
 
 
+def test_answer_of_a_handler_that_reads_nothing(hatchd):
+    """It leaves its datagram unread, which the kernel reports before its answer."""
+    daemon = hatchd(service("says", 'exec = { "/bin/echo", "something" } '
+                            'limits { per_source = 0 }'))
+    for _ in range(40):
+        with socket_for(daemon.port["says"]) as s:
+            s.send(b"?")
+            assert s.recv(100) == b"something\n"
+
+
 def test_environment_of_a_session(hatchd):
     daemon = hatchd(service("env", 'exec = { "/usr/bin/env" }'))
     with socket_for(daemon.port["env"]) as s:

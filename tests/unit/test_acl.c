@@ -265,7 +265,8 @@ static void
 test_S16_empty_allow_list(void **state)
 {
 	struct addr a[] = {
-		{ .family = 0 }, { .family = AF_INET }, { .family = AF_INET6 }, { .family = AF_UNIX },
+		{ .family = 0 }, { .family = AF_INET }, { .family = AF_INET6 },
+		{ .family = AF_UNIX },
 	};
 
 	(void)state;

@@ -78,7 +78,8 @@ test_ids(void **state)
 		enum acl_kind kind;
 		uint32_t id;
 	} good[] = {
-		{ "uid:0", ACL_UID, 0 }, { "uid:1000", ACL_UID, 1000 }, { "uid:git", ACL_UID, 1001 },
+		{ "uid:0", ACL_UID, 0 }, { "uid:1000", ACL_UID, 1000 },
+		{ "uid:git", ACL_UID, 1001 },
 		{ "gid:docker", ACL_GID, 998 }, { "gid:4294967294", ACL_GID, 4294967294 },
 	};
 	char why[ACL_WHY_LEN];
@@ -123,25 +124,29 @@ test_left_to_the_caller(void **state)
 }
 
 static const char *const wrong[] = {
-	"", " ", "*", "ALL", "any", "everybody", "file:", "file:relative", "uid:", "uid:nobody-here",
-	"uid:-1", "uid:4294967295", "uid:4294967296", "uid:01", "uid:1 ", "uid: 1", "gid:", "gid:git",
-	"UID:1", "user:git",
+	"", " ", "*", "ALL", "any", "everybody", "file:", "file:relative", "uid:",
+	"uid:nobody-here", "uid:-1", "uid:4294967295", "uid:4294967296", "uid:01", "uid:1 ",
+	"uid: 1", "gid:",
+	"gid:git", "UID:1", "user:git",
 	/* addresses that are none */
 	"10", "10.0", "10.0.0", "10.0.0.256", "10.0.0.1.2", "010.0.0.1", "10.0.0.01", "10.0.0.1.",
-	"0x7f.1", "0x7f000001", "0x", "2130706433", "127.1", "10..0.1", ".10.0.0.1", "10.0.0.1 ", " 10.0.0.1",
-	"10.0.0.1,10.0.0.2", "10.0.0.1:80", "::1:80:", ":::", "::g", "1:2:3:4:5:6:7", "[::1]",
-	"[2001:db8::]/32", "fe80::1%eth0", "fe80::1%1", "fe80::%1/64", "::ffff:10.0.0.1%1",
+	"0x7f.1", "0x7f000001", "0x", "2130706433", "127.1", "10..0.1", ".10.0.0.1", "10.0.0.1 ",
+	" 10.0.0.1", "10.0.0.1,10.0.0.2", "10.0.0.1:80", "::1:80:", ":::", "::g", "1:2:3:4:5:6:7",
+	"[::1]", "[2001:db8::]/32", "fe80::1%eth0", "fe80::1%1", "fe80::%1/64", "::ffff:10.0.0.1%1",
 	"10.0.0.0-10.0.0.255", "10.0.0.*", "!10.0.0.1", "10.0.0.0\n",
 	/* prefixes that are none */
-	"10.0.0.0/", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/08",
-	"10.0.0.0/8 ", "10.0.0.0/ 8", "10.0.0.0/8/8", "10.0.0.0/0x8", "10.0.0.0/8a", "10/8", "/8", "/",
-	"::/129", "::1/255", "::/99999999999999999999", "2001:db8::/", "::ffff:0:0/95", "::ffff:0:0/129",
-	"localhost/8", "www.example.org/24", "uid:1/8",
+	"10.0.0.0/", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "10.0.0.0/-1", "10.0.0.0/+8",
+	"10.0.0.0/08", "10.0.0.0/8 ", "10.0.0.0/ 8", "10.0.0.0/8/8", "10.0.0.0/0x8", "10.0.0.0/8a",
+	"10/8", "/8",
+	"/", "::/129", "::1/255", "::/99999999999999999999", "2001:db8::/", "::ffff:0:0/95",
+	"::ffff:0:0/129", "localhost/8", "www.example.org/24", "uid:1/8",
 	/* bits below the prefix */
-	"10.0.0.1/8", "192.0.2.7/31", "0.0.0.1/0", "2001:db8::1/32", "::1/127", "::ffff:10.0.0.1/104",
+	"10.0.0.1/8", "192.0.2.7/31", "0.0.0.1/0", "2001:db8::1/32", "::1/127",
+	"::ffff:10.0.0.1/104",
 	/* host names that are none */
-	"-host", "host-", "a..b", ".", "host..", "ho st", "höst", "host!", "a,b", "user@host", "@group",
-	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.org", "http://host",
+	"-host", "host-", "a..b", ".", "host..", "ho st", "höst", "host!", "a,b", "user@host",
+	"@group", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.org",
+	"http://host",
 };
 
 static void

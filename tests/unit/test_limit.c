@@ -55,7 +55,9 @@ exact_wait(struct exact *e, const struct limit_rate *r, uint64_t now, wide goal)
 static struct limit_rate
 any_rate(void)
 {
-	static const uint32_t edges[] = { 1, 2, 3, 7, 10, 100, 1000, 65536, UINT32_MAX - 1, UINT32_MAX };
+	static const uint32_t edges[] = {
+		1, 2, 3, 7, 10, 100, 1000, 65536, UINT32_MAX - 1, UINT32_MAX,
+	};
 	struct limit_rate r;
 
 	r.n = below(2) ? edges[below(10)] : 1 + below(5000);
@@ -111,7 +113,9 @@ test_exact(void **state)
 static void
 test_no_drift(void **state)
 {
-	static const struct limit_rate rates[] = { { 3, 1000 }, { 7, 999 }, { 100, 10000 }, { 1000, 7 } };
+	static const struct limit_rate rates[] = {
+		{ 3, 1000 }, { 7, 999 }, { 100, 10000 }, { 1000, 7 },
+	};
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
@@ -204,10 +208,12 @@ test_parse(void **state)
 		{ "4294967295/4294967295ms", UINT32_MAX, UINT32_MAX }, { "1/49d", 1, 4233600000 },
 	};
 	static const char *const bad[] = {
-		"/", "1", "1/", "/1s", "0/1s", "1/0s", "1/s", "1/0", "1/10", "-1/1s", "1/-1s", "+1/1s",
-		" 1/1s", "1 /1s", "1/ 1s", "1/1s ", "01/1s", "1/01s", "1/1S", "1/1m", "1/1sec",
-		"4294967296/1s", "1/4294967296ms", "1/50d", "1.5/1s", "1/1.5s", "1/1s/1s", "x", "1e3/1s",
-		"99999999999999999999999/1s", "1/99999999999999999999999s", "1/1", "unlimited", "00",
+		"/", "1", "1/", "/1s", "0/1s", "1/0s", "1/s", "1/0", "1/10", "-1/1s", "1/-1s",
+		"+1/1s", " 1/1s", "1 /1s", "1/ 1s", "1/1s ", "01/1s", "1/01s", "1/1S", "1/1m",
+		"1/1sec", "4294967296/1s", "1/4294967296ms", "1/50d", "1.5/1s", "1/1.5s", "1/1s/1s",
+		"x", "1e3/1s",
+		"99999999999999999999999/1s", "1/99999999999999999999999s", "1/1", "unlimited",
+		"00",
 	};
 	struct limit_rate r;
 

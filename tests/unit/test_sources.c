@@ -160,7 +160,8 @@ test_evicts_the_idlest(void **state)
 			}
 		}
 		/* first the token, so that it is remembered without a session */
-		assert_int_equal(srctab_take_token(t, i % SERVICES, &key, &rate, 1), n.used[i] == 0);
+		assert_int_equal(srctab_take_token(t, i % SERVICES, &key, &rate, 1),
+				 n.used[i] == 0);
 		if (out != SOURCES) {
 			n.used[out] = 0;
 			evicted++;

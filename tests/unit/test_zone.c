@@ -198,8 +198,8 @@ load(const struct spec *s, const char **why)
 		file[at + s->times - 1] = s->index;
 	at += s->times;
 	for (uint32_t i = 0; i < s->types; i++, at += 6)
-		for (int k = 0; k < 4; k++)
-			file[at + (unsigned)k] = (unsigned char)((uint32_t)s->utoff >> (24 - 8 * k));
+		for (unsigned k = 0; k < 4; k++)
+			file[at + k] = (unsigned char)((uint32_t)s->utoff >> (24 - 8 * k));
 	at += 4 + s->leaps * (s->version ? 12u : 8u);
 	if (s->version) {
 		memcpy(file + at, s->footer, strlen(s->footer));
@@ -276,6 +276,9 @@ test_rules(void **state)
 	for (int64_t t = year_2025 - 7200; t <= year_2025 + 7200; t += 60)
 		assert_rule("EST5EDT,0/0,J365/25", t + 5 * 3600, -4 * 3600);
 	assert_rule("EST5EDT,0/0,J365/25", july, -4 * 3600);
+	/* the last Sunday of February is the 29th: 2032 */
+	assert_rule("AAA0BBB,M2.5.0/0,M10.5.0", 1961625600, 3600);
+	assert_rule("AAA0BBB,M2.5.0/0,M10.5.0", 1961625600 - 1, 0);
 	/* J never counts 29 February, 0 does: 1 March 2024 */
 	assert_rule("AAA0BBB,J60/0,J61/0", 1709251200, 3600);
 	assert_rule("AAA0BBB,60/0,61/0", 1709251200, 3600);
@@ -313,8 +316,9 @@ test_wrong_rules(void **state)
 		"CET-1CEST,M13.5.0,M10.5.0", "CET-1CEST,M0.5.0,M10.5.0", "CET-1CEST,M3.6.0,M10.5.0",
 		"CET-1CEST,M3.0.0,M10.5.0", "CET-1CEST,M3.5.7,M10.5.0", "CET-1CEST,J0,J10",
 		"CET-1CEST,J366,J10", "CET-1CEST,366,10", "CET-1CEST,1,2,3", "CET-1CEST,1,2 ",
-		"CET-1CEST,M3.5.0/168,M10.5.0", "CET-1CEST,M3.5.0/,M10.5.0", "CET-1CEST,M3.5,M10.5.0",
-		"CET--1", "CET+-1", "C\xc3\xa9T-1", "CET-99999999999999999999",
+		"CET-1CEST,M3.5.0/168,M10.5.0", "CET-1CEST,M3.5.0/,M10.5.0",
+		"CET-1CEST,M3.5,M10.5.0", "CET--1", "CET+-1", "C\xc3\xa9T-1",
+		"CET-99999999999999999999",
 	};
 	struct zone_rule r;
 
