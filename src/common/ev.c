@@ -42,6 +42,7 @@ struct ev {
 	void *turn_arg;
 	int signal_fd;
 	struct ev_io signal_io;
+	struct ev_timer signal_timer;
 	void (*signal)(int signo, void *arg);
 	void *signal_arg;
 };
@@ -126,6 +127,7 @@ ev_free(struct ev *ev)
 {
 	if (ev == NULL)
 		return;
+	ev_timer_stop(&ev->signal_timer);
 	(void)ev_io_set(&ev->signal_io, 0);	/* stopping does not fail */
 	fd_close(&ev->signal_fd);
 	event_base_free(ev->base);
@@ -263,6 +265,29 @@ on_signal(int fd, short what, void *arg)
 		ev->signal((int)si[i].ssi_signo, ev->signal_arg);
 }
 
+static void
+watch_signals(void *arg)
+{
+	struct ev *ev = arg;
+
+	/* it was watched before: there is memory for it */
+	if (ev->signal_fd != -1 && ev_io_set(&ev->signal_io, EV_IN) < 0)
+		log_warn("signals");
+}
+
+void
+ev_signals_defer(struct ev *ev, int64_t ms)
+{
+	if (ev->signal_fd == -1 || (ms > 0 && ev_timer_active(&ev->signal_timer)))
+		return;
+	if (ms > 0 && ev_timer_start(&ev->signal_timer, ms) == 0) {
+		(void)ev_io_set(&ev->signal_io, 0);	/* stopping does not fail */
+	} else if (ms == 0 && ev_timer_active(&ev->signal_timer)) {
+		ev_timer_stop(&ev->signal_timer);
+		watch_signals(ev);
+	}
+}
+
 int
 ev_signals(struct ev *ev, const int *signals, int n, void (*fn)(int signo, void *arg), void *arg)
 {
@@ -281,6 +306,7 @@ ev_signals(struct ev *ev, const int *signals, int n, void (*fn)(int signo, void 
 	ev->signal = fn;
 	ev->signal_arg = arg;
 	ev_io_init(ev, &ev->signal_io, ev->signal_fd, on_signal, ev);
+	ev_timer_init(ev, &ev->signal_timer, watch_signals, ev);
 	if (ev_io_set(&ev->signal_io, EV_IN) < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
 		int error = errno;
 

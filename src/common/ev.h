@@ -68,6 +68,11 @@ bool ev_timer_active(const struct ev_timer *t);
 int ev_signals(struct ev *ev, const int *signals, int n,
 	       void (*fn)(int signo, void *arg), void *arg);
 
+/* Looks for signals again in ms only, so that a flood of them doesn't wake the
+ * loop for each; they are not lost.  ms = 0: looks at once.  While it is
+ * deferred another call with ms > 0 changes nothing. */
+void ev_signals_defer(struct ev *ev, int64_t ms);
+
 /* fn(arg) at the end of each turn of the loop, after all watchers have run.
  * There is one; setting it again replaces it, NULL removes it. */
 void ev_on_turn(struct ev *ev, void (*fn)(void *arg), void *arg);

@@ -166,7 +166,14 @@ reset(struct conf_draft *d, const struct conf_draft *from, enum schema_id id)
 }
 
 /* Settings of handlers in an internal service.  Those of `defaults` are
- * silently left out; one that says no more than the built-in default is fine. */
+ * silently left out; one that says no more than the built-in default is fine,
+ * and so is the account, which every line of an inetd.conf names. */
+static bool
+is_account(unsigned id)
+{
+	return id == SET_SERVICE_USER || id == SET_GROUP || id == SET_GROUPS;
+}
+
 static void
 check_internal(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
 {
@@ -177,7 +184,7 @@ check_internal(struct conf_check *ck, struct conf_draft *d, const struct conf_gi
 		it = &schema[id];
 		if (!(it->flags & SCHEMA_HANDLER) || it->type == SCHEMA_SUB)
 			continue;
-		if (schema_set_has(&given->set, id) &&
+		if (schema_set_has(&given->set, id) && !is_account(id) &&
 		    !conf_field_equal(it, schema_base(&d->s, id), schema_base(&ck->builtin->s, id)))
 			problem(ck, d, given, id, "%s can't be used with internal", it->name);
 		reset(d, ck->builtin, id);

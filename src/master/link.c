@@ -23,6 +23,7 @@
 #include "log.h"
 #include "master.h"
 #include "service.h"
+#include "reap.h"
 #include "session.h"
 #include "stderrs.h"
 #include "talkproc.h"
@@ -292,6 +293,9 @@ on_ask(struct master *m, const struct msg_ask *ask)
 	else if (!internal && m->to_start > 0)
 		why = REASON_SPAWN;
 	else
+		why = judge_peer(m, l->service, internal ? BOARD_INTERNAL : BOARD_DGRAM,
+				 &ask->peer);
+	if (why != REASON_NONE && why != REASON_LOOP && reap_children(m) > 0)
 		why = judge_peer(m, l->service, internal ? BOARD_INTERNAL : BOARD_DGRAM,
 				 &ask->peer);
 	if (why != REASON_NONE) {

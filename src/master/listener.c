@@ -26,6 +26,7 @@
 #include "judge.h"
 #include "link.h"
 #include "master.h"
+#include "reap.h"
 #include "service.h"
 #include "session.h"
 #include "sockopt.h"
@@ -37,6 +38,7 @@ struct listeners {
 	uint32_t rows, size, count;
 	uint32_t first_free;
 	struct listener *head, **tail;	/* of those that wait for room */
+	int held;			/* how many wait for the end of a handler */
 	bool ports_stale;
 	uint8_t udp_ports[65536 / 8];	/* bits */
 };
@@ -149,10 +151,26 @@ polled(const struct listener *l)
 	return l->fd != -1 && l->service && l->paused == 0 && l->kind != LISTENER_TALKER;
 }
 
+/* One that waits for a handler to end wants to be told at once. */
+static void
+set_held(struct listener *l, bool held)
+{
+	struct listeners *all = l->service->master->listeners;
+
+	if (held == l->held)
+		return;
+	l->held = held;
+	all->held += held ? 1 : -1;
+	if (held)
+		ev_signals_defer(all->master->ev, 0);
+}
+
 static void
 update(struct listener *l)
 {
 	bool watch = polled(l);
+
+	set_held(l, l->paused & (PAUSE_SERVICE | PAUSE_GLOBAL | PAUSE_HANDLER));
 
 	if (watch == l->watched)
 		return;
@@ -234,6 +252,12 @@ listeners_admit(struct listeners *all, uint32_t n)
 }
 
 bool
+listeners_held(const struct listeners *all)
+{
+	return all->held > 0;
+}
+
+bool
 listeners_waiting(const struct listeners *all)
 {
 	return all->head != NULL;
@@ -282,11 +306,16 @@ accept_failed(struct master *m, struct listener *l, int error)
 static bool
 has_room(struct master *m, struct listener *l, enum board_kind kind)
 {
+	enum judge_room room;
+
 	if (m->paused_until > ev_now_ms(m->ev)) {
 		listener_enqueue(m->listeners, l);
 		return false;
 	}
-	switch (judge_room(m, l->service, kind)) {
+	room = judge_room(m, l->service, kind);
+	if (room != JUDGE_ACCEPT && reap_children(m) > 0)
+		room = judge_room(m, l->service, kind);
+	switch (room) {
 	case JUDGE_ACCEPT:
 		return true;
 	case JUDGE_WAIT_SERVICE:
@@ -305,6 +334,8 @@ accepted(struct master *m, struct listener *l, int fd, const struct addr *peer,
 {
 	enum reason why = judge_peer(m, l->service, kind, peer);
 
+	if (why != REASON_NONE && reap_children(m) > 0)
+		why = judge_peer(m, l->service, kind, peer);
 	service_counters(l->service)->accepted++;
 	if (why != REASON_NONE) {
 		events_refuse(m, l->service, peer, why);
@@ -416,6 +447,7 @@ listener_detach(struct listener *l)
 		return;
 	unqueue(l->service->master->listeners, l);
 	l->paused &= (uint8_t)~PAUSE_GLOBAL;
+	set_held(l, false);
 	if (l->watched)
 		ev_set_remove(l->service->master->listeners->set, l->fd, l);
 	l->watched = false;

@@ -44,6 +44,7 @@ struct listener {
 	uint8_t kind;
 	uint8_t paused;
 	bool watched : 1;		/* polled now */
+	bool held : 1;			/* not polled until a handler has ended */
 	bool queued : 1;		/* is in a list of waiting ones */
 	bool sent : 1;			/* the talker has it */
 	bool fresh : 1;			/* made by a reload that is not through yet */
@@ -97,6 +98,9 @@ void listeners_resume_service(struct service *s, uint8_t reason);
 void listener_enqueue(struct listeners *all, struct listener *l);
 void listeners_admit(struct listeners *all, uint32_t n);
 bool listeners_waiting(const struct listeners *all);
+
+/* Whether any is not polled until a handler has ended. */
+bool listeners_held(const struct listeners *all);
 
 /* Whether one of them is a UDP socket on this port. */
 bool listeners_serve_udp(struct listeners *all, uint16_t port);

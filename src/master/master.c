@@ -34,6 +34,8 @@
 
 #define EXHAUSTED_MS 100	/* out of descriptors: the next try */
 #define TALKER_STOP_MS 2000
+#define REAP_BUSY_MS 5		/* ends that follow each other so soon are load */
+#define REAP_DEFER_MS 2
 
 /* A session's end makes room for one; the rest is asked for in later turns,
  * so that one busy service can't take all of it. */
@@ -156,6 +158,20 @@ on_admit(void *arg)
 		admit(m);
 }
 
+/* Under load being woken for each child costs more than the child's end: the
+ * next ones are looked for a little later, all together, unless somebody waits
+ * for them. */
+static void
+reap(struct master *m)
+{
+	int64_t now = ev_now_ms(m->ev);
+
+	(void)reap_children(m);
+	if (now - m->reaped_ms < REAP_BUSY_MS && !m->stopping && !listeners_held(m->listeners))
+		ev_signals_defer(m->ev, REAP_DEFER_MS);
+	m->reaped_ms = now;
+}
+
 static void
 on_signal(int signo, void *arg)
 {
@@ -163,7 +179,7 @@ on_signal(int signo, void *arg)
 
 	switch (signo) {
 	case SIGCHLD:
-		reap_children(m);
+		reap(m);
 		break;
 	case SIGHUP:
 		reload_request(m);

@@ -51,6 +51,7 @@ struct master {
 	struct ev_timer admit, retry, rebind, watchdog;
 	struct log_rate accept_errors, clone_errors, link_errors;
 	uint64_t next_conn;
+	int64_t reaped_ms;	/* when the last child was */
 	int64_t paused_until;	/* out of descriptors: no accept before */
 	uint32_t to_start;	/* sessions that wait for a process, see deliver_retry */
 	bool link_paused;	/* what feeds the talker is not polled */

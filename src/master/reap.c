@@ -31,23 +31,25 @@
 
 #define AT_ONCE_MS 1000		/* a stream handler that ends sooner may have failed */
 
-void
+int
 reap_children(struct master *m)
 {
 	struct rusage usage;
 	struct session *x;
-	int status;
+	int status, n = 0;
 	pid_t pid;
 
 	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+		n++;
 		x = session_by_pid(m->sessions, pid);
 		if (x)
 			session_reaped(m->sessions, x, status, &usage);
 		else if (!talkproc_reaped(m, pid, status) && !reload_reaped(m, pid, status))
 			log_debug("reaped process %d, which was not started here", (int)pid);
 	}
-	if (m->to_start > 0)
+	if (n > 0 && m->to_start > 0)
 		deliver_retry(m);
+	return n;
 }
 
 /* The first datagram's sender and time, without a byte of it.  The kernel

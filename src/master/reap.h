@@ -15,9 +15,10 @@ struct master;
 struct session;
 struct session_wait;
 
-/* On SIGCHLD: all children that have ended; as pid 1 also those that are not
- * ours. */
-void reap_children(struct master *m);
+/* All children that have ended; as pid 1 also those that are not ours.  On
+ * SIGCHLD, and before a client is told that there is no room: who has just
+ * ended must not count.  How many there were. */
+int reap_children(struct master *m);
 
 /* What waits at the socket of a wait service; false if there is nothing after
  * all (a datagram with a wrong checksum, a client that has gone). */

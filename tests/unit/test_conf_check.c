@@ -86,10 +86,12 @@ test_internal_has_no_handler(void **state)
 		     "test.conf:2: service x: wait can't be used with internal");
 	expect_error("service x { listen = tcp:1 internal = echo\n chroot = /x }\n",
 		     "test.conf:2: service x: chroot can't be used with internal");
-	expect_error("service x { listen = tcp:1 internal = echo\n user = x }\n",
-		     "test.conf:2: service x: user can't be used with internal");
 	expect_error("service x { listen = tcp:1 internal = echo rlimits {\n core = 0 } }\n",
 		     "test.conf:2: service x: rlimits.core can't be used with internal");
+	/* each line of an inetd.conf names an account, those of internal ones too */
+	c = conf_pure("service x { listen = tcp:1 internal = echo user = x group = y }\n");
+	assert_null(c->services[0].common->user);
+	conf_free(c);
 	/* defaults are not meant for it, and defaults written out are no error */
 	c = conf_pure("defaults { user = x umask = 077 wait = yes rlimits { core = 0 } }\n"
 		      "service x { listen = udp:1 internal = echo chroot = \"\" }\n");

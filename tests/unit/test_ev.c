@@ -488,6 +488,39 @@ signals_body(void)
 }
 
 static void
+count_signal(int signo, void *arg)
+{
+	((int *)arg)[signo]++;
+}
+
+static void
+test_signals_deferred(void **data)
+{
+	static const int list[] = { SIGUSR1 };
+	sigset_t old;
+
+	(void)data;
+	assert_int_equal(sigprocmask(SIG_SETMASK, NULL, &old), 0);
+	begin("auto");
+	memset(seen, 0, sizeof(seen));
+	assert_int_equal(ev_signals(ev, list, 1, count_signal, seen), 0);
+	ev_signals_defer(ev, 60000);
+	ev_signals_defer(ev, 1);	/* doesn't shorten it */
+	assert_int_equal(raise(SIGUSR1), 0);
+	spin(30);
+	assert_int_equal(seen[SIGUSR1], 0);
+	ev_signals_defer(ev, 0);
+	spin(30);
+	assert_int_equal(seen[SIGUSR1], 1);
+	ev_signals_defer(ev, 20);
+	assert_int_equal(raise(SIGUSR1), 0);
+	spin(200);
+	assert_int_equal(seen[SIGUSR1], 2);
+	end();
+	assert_int_equal(sigprocmask(SIG_SETMASK, &old, NULL), 0);
+}
+
+static void
 test_signals(void **data)
 {
 	static const int bad[] = { SIGUSR1, 4711 };
@@ -576,6 +609,7 @@ main(void)
 		cmocka_unit_test(test_timer_is_never_early),
 		cmocka_unit_test(test_timer_frees_or_restarts_itself),
 		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_signals_deferred),
 		cmocka_unit_test(test_turn),
 		cmocka_unit_test(test_stop_before_run),
 	};
