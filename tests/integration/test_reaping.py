@@ -36,7 +36,7 @@ def ask_again_and_again(daemon, name, times):
 def is_echo(pid):
     try:
         return hatch.comm(pid) == "echo"
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
