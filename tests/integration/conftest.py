@@ -18,9 +18,9 @@ CLONE_NEWNET = 0x40000000
 
 
 def _own_network():
-    """Of several processes that share the tests, each gets a network of its own
-    if it may, so that none takes another's ports."""
-    if "PYTEST_XDIST_WORKER" not in os.environ or not hatch.IS_ROOT:
+    """Of several processes that share the tests (HATCH_SHARE is "1/3", ...), each
+    gets a network of its own if it may, so that none takes another's ports."""
+    if "HATCH_SHARE" not in os.environ or not hatch.IS_ROOT:
         return
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) == 0:
         subprocess.run(["ip", "link", "set", "lo", "up", "multicast", "on"], check=True)
@@ -58,11 +58,14 @@ def pytest_collection_modifyitems(config, items):
         for mark, reason in reasons.items():
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    left_out = set()
     if "soak" not in (config.option.markexpr or ""):
-        soak = [item for item in items if item.get_closest_marker("soak")]
-        if soak:
-            config.hook.pytest_deselected(items=soak)
-            items[:] = [item for item in items if item not in soak]
+        left_out = {item for item in items if item.get_closest_marker("soak")}
+    mine, of = map(int, os.environ.get("HATCH_SHARE", "1/1").split("/"))
+    left_out.update(item for i, item in enumerate(items) if i % of != mine - 1)
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_sessionstart(session):
