@@ -25,6 +25,8 @@
 #include "swap.h"
 #include "trial.h"
 
+#define OWNER_MS 100		/* for each busy address, beside the loop */
+
 struct reload {
 	struct trial *trial;
 	struct sources *sources;
@@ -33,6 +35,7 @@ struct reload {
 	bool again;		/* asked for while this one was under way */
 	struct ev_timer next;	/* the next step, in a turn of its own */
 	struct conf *conf;	/* loaded, not in force yet */
+	struct swap_result result;
 	bool ok;
 };
 
@@ -65,6 +68,7 @@ clear(struct master *m)
 	sources_free(r->sources);
 	problems_free(r->problems);
 	ev_timer_stop(&r->next);
+	swap_result_fini(&r->result);
 	conf_free(r->conf);
 	free(r);
 	m->reload = NULL;
@@ -145,22 +149,76 @@ succeeded(struct master *m, const struct swap_result *res, const char *global)
 }
 
 static void
+explain_busy(const struct reload *r, struct problems *p, int owner_ms)
+{
+	for (int i = 0; i < r->result.n_busy; i++)
+		setup_explain(p, r->result.busy[i].service, &r->result.busy[i].target,
+			      r->result.busy[i].step, EADDRINUSE, owner_ms);
+}
+
+/* In a child: who has an address may be long to find among many processes. */
+static bool
+find_owners(const struct master *m, void *arg, struct problems *p)
+{
+	(void)arg;
+	explain_busy(m->reload, p, OWNER_MS);
+	return true;
+}
+
+static void
+on_owners(void *arg)
+{
+	struct master *m = arg;
+
+	if (!m->reload->ok)
+		explain_busy(m->reload, m->reload->problems, 0);
+	failed(m);
+}
+
+static void tried(bool ok, void *arg);
+
+/* Tells why, with the owners of busy addresses if there are any. */
+static void
+swap_failed(struct master *m)
+{
+	struct reload *r = m->reload;
+	const struct trial_job job = {
+		.what = "looking for the owner of an address", .privileged = true,
+		.run = find_owners, .done = tried, .arg = m,
+	};
+
+	r->ok = false;
+	ev_timer_init(m->ev, &r->next, on_owners, m);
+	if (r->result.n_busy > 0 && (r->trial = trial_start(m, &job, r->problems)))
+		return;
+	on_owners(m);
+}
+
+static void
 on_swap(void *arg)
 {
 	struct master *m = arg;
 	struct reload *r = m->reload;
-	struct swap_result res;
 	char global[256] = "";
 
 	(void)conf_diff_global(m->conf, r->conf, global, sizeof(global));
-	if (swap_conf(m, r->conf, r->problems, &res) == -1) {
-		failed(m);
+	if (swap_conf(m, r->conf, r->problems, &r->result) == -1) {
+		swap_failed(m);
 		return;
 	}
 	r->conf = NULL;
 	apply_global(m, global);
 	setup_control(m);
-	succeeded(m, &res, global);
+	succeeded(m, &r->result, global);
+}
+
+static bool
+try_load(const struct master *m, void *arg, struct problems *p)
+{
+	struct conf_load_env env = { .uid = m->uid, .lookup = true };
+
+	(void)arg;
+	return conf_load(m->reload->sources, &env, p) != NULL;
 }
 
 static void
@@ -192,6 +250,18 @@ tried(bool ok, void *arg)
 	(void)ev_timer_start(&m->reload->next, 0);
 }
 
+static int
+start_trial(struct master *m)
+{
+	struct reload *r = m->reload;
+	const struct trial_job job = {
+		.what = "loading", .run = try_load, .done = tried, .arg = m,
+	};
+
+	r->trial = trial_start(m, &job, r->problems);
+	return r->trial ? 0 : -1;
+}
+
 void
 reload_request(struct master *m)
 {
@@ -219,9 +289,7 @@ reload_request(struct master *m)
 		return;
 	}
 	r->sources = options_sources(m->options, r->problems);
-	if (r->sources)
-		r->trial = trial_start(m, r->sources, r->problems, tried, m);
-	if (r->trial)
+	if (r->sources && start_trial(m) == 0)
 		return;
 	if (r->sources)
 		problems_add(r->problems, m->conf->file, 0, "no process for the trial: %s",

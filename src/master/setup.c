@@ -26,30 +26,22 @@
 #include "service.h"
 
 #define RETRY_MS 1000
-#define OWNER_MS 5		/* how long the search for an owner may hold us up */
-#define OWNER_START_MS 100	/* the same while nothing is served yet, */
+#define OWNER_START_MS 100	/* how long the search for an owner may hold up the start, */
 #define OWNER_START 16		/* for so many of them */
 
-static void
-explain(struct problems *p, const struct conf_service *s, const struct bind_target *t,
-	const char *step, int error, int owner_ms)
+void
+setup_explain(struct problems *p, const struct conf_service *s, const struct bind_target *t,
+	      const char *step, int error, int owner_ms)
 {
 	char text[BIND_TEXT], owner[64];
 
 	(void)bind_target_text(t, text);
-	if (error == EADDRINUSE && owner_find(t, owner, sizeof(owner), owner_ms))
+	if (error == EADDRINUSE && owner_ms > 0 && owner_find(t, owner, sizeof(owner), owner_ms))
 		problems_add(p, s->file, t->line, "service %s: %s: %s: %s, by %s", s->name, text,
 			     step, strerror(error), owner);
 	else
 		problems_add(p, s->file, t->line, "service %s: %s: %s: %s", s->name, text, step,
 			     strerror(error));
-}
-
-void
-setup_explain(struct problems *p, const struct conf_service *s, const struct bind_target *t,
-	      const char *step, int error)
-{
-	explain(p, s, t, step, error, OWNER_MS);
 }
 
 void
@@ -117,8 +109,8 @@ open_target(struct master *m, struct service *s, const struct bind_target *list,
 	if (fd == -1 && can_do_without(t, errno))
 		return 0;
 	if (fd == -1)
-		explain(p, s->conf, t, step, errno,
-			problems_count(p) < OWNER_START ? OWNER_START_MS : OWNER_MS);
+		setup_explain(p, s->conf, t, step, errno,
+			      problems_count(p) < OWNER_START ? OWNER_START_MS : 0);
 	l = listener_new(m->listeners, t, fd, local.port);
 	if (!l) {
 		problems_add(p, s->conf->file, t->line, "service %s: out of memory", s->conf->name);

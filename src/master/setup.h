@@ -25,9 +25,9 @@ int setup_all(struct master *m, bool strict);
 void setup_retry(struct master *m);
 
 /* Adds to p: why a socket of s could not be bound, with its owner if the
- * address is in use. */
+ * address is in use and it is found within owner_ms (0: not looked for). */
 void setup_explain(struct problems *p, const struct conf_service *s,
-		   const struct bind_target *t, const char *step, int error);
+		   const struct bind_target *t, const char *step, int error, int owner_ms);
 
 /* Adds to p: why bind_targets failed. */
 void setup_explain_targets(struct problems *p, const struct conf_service *s,

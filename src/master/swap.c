@@ -48,6 +48,7 @@ struct swap {
 	struct conf *conf;
 	struct plans *plans;
 	struct problems *problems;
+	struct swap_result *result;
 	struct part *parts;
 	int n;
 	struct claims *claims;
@@ -130,6 +131,29 @@ make_way(struct swap *w, const struct bind_target *t)
 	return any;
 }
 
+static bool
+note_busy(struct swap_result *r, const struct conf_service *s, const struct bind_target *t,
+	  const char *step)
+{
+	struct swap_busy *b = &r->busy[r->n_busy];
+
+	if (r->n_busy == SWAP_BUSY || !bind_target_copy(&b->target, t)) {
+		errno = EADDRINUSE;
+		return false;
+	}
+	b->service = s;
+	b->step = step;
+	r->n_busy++;
+	return true;
+}
+
+void
+swap_result_fini(struct swap_result *r)
+{
+	while (r->n_busy > 0)
+		bind_target_fini(&r->busy[--r->n_busy].target);
+}
+
 static int
 bind_new(struct swap *w, struct part *p, int i)
 {
@@ -147,7 +171,8 @@ bind_new(struct swap *w, struct part *p, int i)
 	if (fd == -1 && t->optional && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
 		return 0;
 	if (fd == -1) {
-		setup_explain(w->problems, p->conf, t, step, errno);
+		if (errno != EADDRINUSE || !note_busy(w->result, p->conf, t, step))
+			setup_explain(w->problems, p->conf, t, step, errno, 0);
 		return 0;
 	}
 	p->listeners[i] = listener_new(w->master->listeners, t, fd, local.port);
@@ -164,7 +189,7 @@ bind_all(struct swap *w)
 		for (int i = 0; i < w->parts[k].n; i++)
 			if (!w->parts[k].listeners[i] && bind_new(w, &w->parts[k], i) == -1)
 				return -1;
-	return problems_count(w->problems) > 0 ? -1 : 0;
+	return problems_count(w->problems) + w->result->n_busy > 0 ? -1 : 0;
 }
 
 /* Back to where we were. */
@@ -339,7 +364,6 @@ switch_all(struct swap *w, struct swap_result *ret)
 	struct plans *old_plans = m->plans;
 	struct conf *old = m->conf;
 
-	memset(ret, 0, sizeof(*ret));
 	conf_diff(old, w->conf, note, ret);
 	mark_old(w);
 	m->conf = w->conf;
@@ -376,12 +400,13 @@ int
 swap_conf(struct master *m, struct conf *conf, struct problems *p, struct swap_result *ret)
 {
 	struct swap w = {
-		.master = m, .conf = conf, .problems = p,
+		.master = m, .conf = conf, .problems = p, .result = ret,
 		.plans = plans_new(conf, m->environ), .claims = claims_new(m),
 		.rows = listeners_rows(m->listeners),
 	};
 	int r = -1;
 
+	memset(ret, 0, sizeof(*ret));
 	if (w.claims && w.plans && prepare(&w) == 0) {
 		if (bind_all(&w) == 0 && add_services(&w) == 0) {
 			switch_all(&w, ret);
@@ -390,7 +415,7 @@ swap_conf(struct master *m, struct conf *conf, struct problems *p, struct swap_r
 			undo(&w);
 		}
 	}
-	if (r == -1 && problems_count(p) == 0)
+	if (r == -1 && problems_count(p) + ret->n_busy == 0)
 		problems_add(p, conf->file, 0, "out of memory");
 	fini(&w);
 	return r;

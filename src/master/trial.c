@@ -24,7 +24,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "conf_load.h"
 #include "ev.h"
 #include "fd.h"
 #include "log.h"
@@ -36,8 +35,7 @@
 struct trial {
 	struct master *master;
 	struct problems *problems;
-	void (*done)(bool ok, void *arg);
-	void *arg;
+	struct trial_job job;
 	pid_t pid;		/* 0: reaped */
 	int status;
 	int fd;			/* -1: all is read */
@@ -84,11 +82,10 @@ give_up_privileges(const struct master *m)
 }
 
 static void __attribute__((noreturn))
-trial_child(const struct master *m, struct sources *s, int out)
+trial_child(const struct master *m, const struct trial_job *job, int out)
 {
-	struct conf_load_env env = { .uid = m->uid, .lookup = true };
 	struct problems *p;
-	struct conf *c;
+	bool ok;
 	sigset_t none;
 	FILE *f;
 
@@ -98,16 +95,17 @@ trial_child(const struct master *m, struct sources *s, int out)
 	(void)syscall(SYS_close_range, 4U, ~0U, 0U);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	give_up_privileges(m);
+	if (!job->privileged)
+		give_up_privileges(m);
 	p = problems_new();
 	f = fdopen(3, "w");
 	if (!p || !f)
 		_exit(3);
-	c = conf_load(s, &env, p);
+	ok = job->run(m, job->arg, p);
 	problems_each(p, write_problem, f);
 	if (fflush(f) == EOF)
 		_exit(3);
-	_exit(c ? 0 : 1);
+	_exit(ok ? 0 : 1);
 }
 
 /* The lines of the child become ours. */
@@ -134,14 +132,15 @@ finish(struct trial *t)
 	ev_timer_stop(&t->timer);
 	take_problems(t);
 	if (t->late)
-		problems_add(t->problems, NULL, 0, "loading took more than %d s", TRIAL_MS / 1000);
+		problems_add(t->problems, NULL, 0, "%s took more than %d s", t->job.what,
+			     TRIAL_MS / 1000);
 	else if (WIFSIGNALED(t->status))
-		problems_add(t->problems, NULL, 0, "loading was ended by SIG%s",
+		problems_add(t->problems, NULL, 0, "%s was ended by SIG%s", t->job.what,
 			     sigabbrev_np(WTERMSIG(t->status)));
 	else if (!ok && problems_count(t->problems) == 0)
-		problems_add(t->problems, NULL, 0, "loading failed in the trial process (exit %d)",
-			     WEXITSTATUS(t->status));
-	t->done(ok && !t->late, t->arg);
+		problems_add(t->problems, NULL, 0, "%s failed in the trial process (exit %d)",
+			     t->job.what, WEXITSTATUS(t->status));
+	t->job.done(ok && !t->late, t->job.arg);
 }
 
 static void
@@ -190,8 +189,7 @@ trial_reaped(struct trial *t, pid_t pid, int status)
 }
 
 struct trial *
-trial_start(struct master *m, struct sources *s, struct problems *p,
-	    void (*done)(bool ok, void *arg), void *arg)
+trial_start(struct master *m, const struct trial_job *job, struct problems *p)
 {
 	struct trial *t = calloc(1, sizeof(*t));
 	int fds[2], error;
@@ -202,14 +200,14 @@ trial_start(struct master *m, struct sources *s, struct problems *p,
 		free(t);
 		return NULL;
 	}
-	*t = (struct trial){ .master = m, .problems = p, .done = done, .arg = arg, .fd = fds[0] };
+	*t = (struct trial){ .master = m, .problems = p, .job = *job, .fd = fds[0] };
 	ev_io_init(m->ev, &t->io, t->fd, on_text, t);
 	ev_timer_init(m->ev, &t->timer, on_late, t);
 	(void)fd_set_nonblock(fds[1], false);
 	log_flush();		/* or the child would have the same lines */
 	t->pid = fork();
 	if (t->pid == 0)
-		trial_child(m, s, fds[1]);
+		trial_child(m, job, fds[1]);
 	error = errno;
 	(void)close(fds[1]);
 	if (t->pid == -1) {

@@ -2,8 +2,9 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * Loads a configuration in a child first: whatever a file can make the parser
- * do (exit, crash, loop, eat memory) happens there, beside the running daemon.
+ * Does something in a child, beside the running daemon: loads a configuration
+ * (whatever a file can make the parser do, exit, crash, loop, eat memory,
+ * happens there), or looks for something that may take its time.
  */
 #ifndef HATCHD_TRIAL_H
 #define HATCHD_TRIAL_H
@@ -12,18 +13,25 @@
 #include <sys/types.h>
 
 #include "conf.h"
-#include "source.h"
 
 struct master;
 struct trial;
 
 #define TRIAL_MS 3000		/* how long it may take */
 
-/* Starts it; done is called once from the loop, with true if the bytes of s
- * load, else the reasons are in p.  s and p are borrowed until then.  NULL and
- * errno if there can be no child. */
-struct trial *trial_start(struct master *m, struct sources *s, struct problems *p,
-			  void (*done)(bool ok, void *arg), void *arg);
+struct trial_job {
+	const char *what;	/* "loading": for messages */
+	bool privileged;	/* keeps our privileges */
+	/* In the child: adds problems to p; whether it went well. */
+	bool (*run)(const struct master *m, void *arg, struct problems *p);
+	/* Called once from the loop; the child's problems are in p. */
+	void (*done)(bool ok, void *arg);
+	void *arg;
+};
+
+/* Starts it; p is borrowed until it is done.  NULL and errno if there can be
+ * no child. */
+struct trial *trial_start(struct master *m, const struct trial_job *job, struct problems *p);
 /* Ends it if it still runs; done is not called any more. */
 void trial_free(struct trial *t);
 

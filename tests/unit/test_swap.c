@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "master_rig.h"
+#include "setup.h"
 #include "swap.h"
 
 static struct master *m;
@@ -40,6 +41,11 @@ swap(const char *text)
 
 	assert_non_null(p);
 	r = swap_conf(m, c, p, &result);
+	/* as reload.c does it */
+	for (int i = 0; i < result.n_busy; i++)
+		setup_explain(p, result.busy[i].service, &result.busy[i].target,
+			      result.busy[i].step, EADDRINUSE, 0);
+	swap_result_fini(&result);
 	problems[0] = '\0';
 	problems_each(p, note_problem, NULL);
 	assert_int_equal(problems_count(p) > 0, r == -1);
