@@ -131,6 +131,8 @@ def test_bulletin_file_that_cannot_be():
 
 def find(*names):
     places = os.environ["PATH"] + ":/usr/sbin:/sbin:/usr/local/sbin"
+    if "HATCH_PEERS" in os.environ:
+        places += "".join(":%s/%s/usr/sbin" % (os.environ["HATCH_PEERS"], n) for n in names)
     return next((p for p in (shutil.which(n, path=places) for n in names) if p), None)
 
 
