@@ -349,15 +349,22 @@ ev_stop(struct ev *ev)
 }
 
 int64_t
-ev_now_ms(const struct ev *ev)
+ev_clock_ms(void)
 {
 	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);	/* always there */
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t
+ev_now_ms(const struct ev *ev)
+{
 	int64_t now;
 
 	if (ev->in_turn && ev->now_ms != 0)
 		return ev->now_ms;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);	/* always there */
-	now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	now = ev_clock_ms();
 	((struct ev *)ev)->now_ms = now;	/* a cache, not a change of the loop */
 	return now;
 }

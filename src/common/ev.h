@@ -85,5 +85,7 @@ void ev_stop(struct ev *ev);
 /* CLOCK_MONOTONIC in milliseconds; within a turn it is read once, when first
  * asked for. */
 int64_t ev_now_ms(const struct ev *ev);
+/* The same clock, read now: for what takes its time within a turn. */
+int64_t ev_clock_ms(void);
 
 #endif

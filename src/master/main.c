@@ -42,9 +42,6 @@ clean_up_inheritance(void)
 	while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		(void)close(fd);
-#ifndef CLOSE_RANGE_UNSHARE
-#define CLOSE_RANGE_UNSHARE 2
-#endif
 	if (syscall(SYS_close_range, 3U, ~0U, 0U) == -1)
 		for (fd = 3; fd < 1024; fd++)
 			(void)close(fd);

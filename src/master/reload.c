@@ -14,7 +14,6 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "conf_diff.h"
 #include "conf_load.h"
@@ -31,23 +30,13 @@ struct reload {
 	struct trial *trial;
 	struct sources *sources;
 	struct problems *problems;
-	int64_t start_ms;
+	int64_t start_ms;	/* by ev_clock_ms: the switch is one turn of the loop */
 	bool again;		/* asked for while this one was under way */
 	struct ev_timer next;	/* the next step, in a turn of its own */
 	struct conf *conf;	/* loaded, not in force yet */
 	struct swap_result result;
 	bool ok;
 };
-
-/* The loop's own time stands still during a turn, and the switch is one. */
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void
 tell(bool warning, const char *text, void *arg)
@@ -97,7 +86,7 @@ failed(struct master *m)
 	log_begin(&l, LOGL_ERR, "reload");
 	log_str(&l, "result", "failed");
 	log_num(&l, "problems", problems_count(r->problems));
-	log_num(&l, "ms", now_ms() - r->start_ms);
+	log_num(&l, "ms", ev_clock_ms() - r->start_ms);
 	log_str(&l, "now", "the old configuration serves on");
 	log_end(&l);
 	over(m);
@@ -143,7 +132,7 @@ succeeded(struct master *m, const struct swap_result *res, const char *global)
 		log_str(&l, "services", res->names + 1);
 	if (global[0])
 		log_str(&l, "global", global);
-	log_num(&l, "ms", now_ms() - r->start_ms);
+	log_num(&l, "ms", ev_clock_ms() - r->start_ms);
 	log_end(&l);
 	over(m);
 }
@@ -279,7 +268,7 @@ reload_request(struct master *m)
 		return;
 	}
 	m->reload = r;
-	r->start_ms = now_ms();
+	r->start_ms = ev_clock_ms();
 	ev_timer_init(m->ev, &r->next, on_load, m);
 	notify_reloading(m->notify);
 	r->problems = problems_new();
