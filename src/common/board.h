@@ -23,7 +23,7 @@
 #include "addr.h"
 #include "reason.h"
 
-#define BOARD_VERSION 1
+#define BOARD_VERSION 2
 #define BOARD_SERVICES 32768	/* services at most */
 #define BOARD_SESSIONS 65536	/* sessions at most, of all services */
 #define BOARD_RECENT 512	/* sessions remembered after their end */

@@ -22,7 +22,13 @@ _Static_assert(sizeof(struct msg_dgram) == 4 + 6 * 4, "dgram");
 _Static_assert(sizeof(struct msg_dgram_drop) == 4 + 4, "dgram-drop");
 _Static_assert(sizeof(struct msg_ask) == 4 + 3 * 4 + 2 * sizeof(struct addr), "ask");
 _Static_assert(sizeof(struct msg_session) == 4 + 4 * 4, "session");
-_Static_assert(sizeof(struct msg_verdict) == 4 + 4 * 4, "verdict");
+_Static_assert(sizeof(struct msg_verdict) == 4 + 5 * 4, "verdict");
+_Static_assert(sizeof(struct msg_prefix) == 4 + 4 * 4, "prefix");
+_Static_assert(sizeof(struct msg_greet) == 4 + 4 * 4 + PROTO_TEXT, "greet");
+_Static_assert(sizeof(struct msg_refuse) == 4 + 4 + PROTO_TEXT, "refuse");
+_Static_assert(sizeof(struct msg_linger) == 4 + 3 * 4, "linger");
+_Static_assert(sizeof(struct msg_mux) == 4 + 3 * 4 + PROTO_MUX_NAME, "mux");
+_Static_assert(sizeof(struct msg_passed) == 4 + 5 * 4 + 2 * sizeof(struct addr), "passed");
 _Static_assert(sizeof(struct msg_close) == 4 + 2 * 4, "close");
 _Static_assert(sizeof(struct msg_ended) == 4 + 7 * 4 + 2 * 8, "ended");
 _Static_assert(sizeof(struct msg_errline) == 4 + 5 * 4 + PROTO_ERRLINE, "errline");
@@ -55,10 +61,16 @@ static const struct {
 	MSG(MSG_SESSION,    "session",    msg_session,    PROTO_DOWN, true,  RUNNING),
 	MSG(MSG_VERDICT,    "verdict",    msg_verdict,    PROTO_DOWN, false, RUNNING),
 	MSG(MSG_CLOSE,      "close",      msg_close,      PROTO_DOWN, false, RUNNING),
+	MSG(MSG_PREFIX,     "prefix",     msg_prefix,     PROTO_DOWN, true,  RUNNING),
+	MSG(MSG_GREET,      "greet",      msg_greet,      PROTO_DOWN, true,  RUNNING),
+	MSG(MSG_REFUSE,     "refuse",     msg_refuse,     PROTO_DOWN, true,  RUNNING),
+	MSG(MSG_LINGER,     "linger",     msg_linger,     PROTO_DOWN, true,  RUNNING),
+	MSG(MSG_MUX,        "mux",        msg_mux,        PROTO_DOWN, false, RUNNING),
 	MSG(MSG_STOP,       "stop",       msg_empty,      PROTO_DOWN, false, STARTED | RUNNING),
 	MSG(MSG_READY,      "ready",      msg_empty,      PROTO_UP,   false, STARTED),
 	MSG(MSG_ASK,        "ask",        msg_ask,        PROTO_UP,   false, RUNNING),
 	MSG(MSG_ENDED,      "ended",      msg_ended,      PROTO_UP,   false, RUNNING),
+	MSG(MSG_PASSED,     "passed",     msg_passed,     PROTO_UP,   false, RUNNING),
 	MSG(MSG_ERRLINE,    "errline",    msg_errline,    PROTO_UP,   false, RUNNING),
 	MSG(MSG_COUNT,      "count",      msg_count,      PROTO_UP,   false, RUNNING),
 #undef MSG
@@ -70,6 +82,7 @@ static const char *const internals[INTERNAL_MAX] = {
 	[INTERNAL_CHARGEN] = "chargen",
 	[INTERNAL_DAYTIME] = "daytime",
 	[INTERNAL_TIME] = "time",
+	[INTERNAL_TCPMUX] = "tcpmux",
 };
 
 const char *

@@ -19,11 +19,13 @@
 
 #include "addr.h"
 
-#define PROTO_VERSION 1
+#define PROTO_VERSION 2
 #define PROTO_LINK_FD 3		/* the talker's end of the link */
 #define PROTO_ROOT_FD 4		/* the empty directory it is to live in */
 #define PROTO_ERRLOGS 64	/* MSG_ERRLOG at most: one for each account of handlers */
 #define PROTO_ERRLINE 480	/* bytes of text in one MSG_ERRLINE */
+#define PROTO_TEXT 1024		/* bytes of a banner at most */
+#define PROTO_MUX_NAME 64	/* bytes of a tcpmux name at most */
 
 enum msg_type {
 	/* down: master to talker */
@@ -37,11 +39,17 @@ enum msg_type {
 	MSG_SESSION,	/* + the talker's end of a session that was asked for */
 	MSG_VERDICT,	/* the answer to MSG_ASK when there is no session */
 	MSG_CLOSE,	/* end this connection or session now */
+	MSG_PREFIX,	/* + a copy of a connection: read what comes before the service's own */
+	MSG_GREET,	/* + a copy of a connection: write this text */
+	MSG_REFUSE,	/* + a refused connection, for good: write this text and close */
+	MSG_LINGER,	/* + a connection whose handler is gone, for good: drain and close */
+	MSG_MUX,	/* a name that tcpmux knows */
 	MSG_STOP,	/* end everything and exit */
 	/* up: talker to master */
 	MSG_READY,	/* the answer to MSG_START */
 	MSG_ASK,	/* a datagram came from a new peer: serve it? */
 	MSG_ENDED,	/* a connection or session is over on the talker's side */
+	MSG_PASSED,	/* the answer to MSG_PREFIX or MSG_GREET: it is the master's again */
 	MSG_ERRLINE,	/* a line of a handler's stderr */
 	MSG_COUNT,	/* what happened on a datagram socket since the last one */
 	MSG_MAX
@@ -61,6 +69,7 @@ enum internal {
 	INTERNAL_CHARGEN,	/* RFC 864 */
 	INTERNAL_DAYTIME,	/* RFC 867 */
 	INTERNAL_TIME,		/* RFC 868 */
+	INTERNAL_TCPMUX,	/* RFC 1078; MSG_PREFIX, never part of MSG_CONN or MSG_DGRAM */
 	INTERNAL_MAX
 };
 
@@ -120,11 +129,79 @@ struct msg_verdict {
 	uint32_t handle, handle_generation;
 	uint32_t reason;	/* enum reason; REASON_NONE: serve (internal) */
 	uint32_t keep_ms;	/* how long it may be remembered */
+	uint32_t budget;	/* how many datagrams it is for; 0: any number */
 };
 
 struct msg_close {
 	struct msg_head head;
 	uint32_t slot, generation;
+};
+
+enum { PREFIX_PROXY, PREFIX_TCPMUX };
+
+/* The talker reads exactly the PROXY header, or the line that names a service,
+ * and nothing behind it; answers MSG_PASSED and closes its copy. */
+struct msg_prefix {
+	struct msg_head head;
+	uint32_t slot, generation;
+	uint32_t what;		/* PREFIX_... */
+	uint32_t timeout_ms;	/* not 0 */
+};
+
+/* Writes the text; answers MSG_PASSED when the kernel has all of it, or when it
+ * failed, and closes its copy. */
+struct msg_greet {
+	struct msg_head head;
+	uint32_t slot, generation;
+	uint32_t timeout_ms;	/* not 0 */
+	uint32_t len;		/* bytes of text in use, not 0 */
+	char text[PROTO_TEXT];
+};
+
+/* No answer: the session, if there was one, is over. */
+struct msg_refuse {
+	struct msg_head head;
+	uint32_t len;		/* bytes of text in use, not 0 */
+	char text[PROTO_TEXT];
+};
+
+/* Shuts down writing, reads and drops what still comes until end of file or
+ * the time is over, closes; answers MSG_ENDED. */
+struct msg_linger {
+	struct msg_head head;
+	uint32_t slot, generation;
+	uint32_t timeout_ms;	/* not 0 */
+};
+
+/* name: in lower case.  len 0: forget all names. */
+struct msg_mux {
+	struct msg_head head;
+	uint32_t service;	/* row on the board */
+	uint32_t plus;		/* 1: it is answered "+" before it starts */
+	uint32_t len;		/* bytes of name in use */
+	char name[PROTO_MUX_NAME];
+};
+
+enum passed {
+	PASSED_OK,		/* PROXY: peer and local are what it says; tcpmux: service;
+				 * greet: written */
+	PASSED_OWN,		/* PROXY: the proxy's own connection (LOCAL, UNKNOWN) */
+	PASSED_EOF,		/* the peer closed or reset before all was there */
+	PASSED_BAD,		/* PROXY: no valid header; tcpmux: no valid line */
+	PASSED_TIMEOUT,
+	PASSED_DONE,		/* tcpmux: "help" was answered, nothing is left to do */
+	PASSED_UNKNOWN,		/* tcpmux: no such service, the peer has been told */
+	PASSED_ERROR,		/* no descriptor, memory or an error of the socket */
+	PASSED_MAX
+};
+
+struct msg_passed {
+	struct msg_head head;
+	uint32_t slot, generation;
+	uint32_t result;	/* enum passed */
+	uint32_t service;	/* tcpmux: row on the board, else UINT32_MAX */
+	uint32_t plus;		/* tcpmux: as MSG_MUX said */
+	struct addr peer, local;	/* PROXY and PASSED_OK, else zeros */
 };
 
 /* in: read from the peer, out: written to the peer */
@@ -170,7 +247,13 @@ union msg {
 	struct msg_session session;
 	struct msg_verdict verdict;
 	struct msg_close close;
+	struct msg_prefix prefix;
+	struct msg_greet greet;
+	struct msg_refuse refuse;
+	struct msg_linger linger;
+	struct msg_mux mux;
 	struct msg_ended ended;
+	struct msg_passed passed;
 	struct msg_errline errline;
 	struct msg_count count;
 };

@@ -27,6 +27,11 @@ static const char *const names[] = {
 	[REASON_UNREAD] = "unread",
 	[REASON_LOOP] = "loop",
 	[REASON_QUEUE] = "queue",
+	[REASON_PROXY] = "proxy",
+	[REASON_TCPMUX] = "tcpmux",
+	[REASON_FIRST_BYTE] = "first-byte",
+	[REASON_IDLE] = "idle",
+	[REASON_TOTAL] = "total",
 };
 
 _Static_assert(sizeof names / sizeof *names == REASON_MAX, "each reason has a name");

@@ -27,6 +27,11 @@ enum reason {
 	REASON_UNREAD,		/* wait datagram that its handler did not read */
 	REASON_LOOP,		/* datagram of a port that could answer for ever */
 	REASON_QUEUE,		/* bounded queue of a session was full */
+	REASON_PROXY,		/* PROXY header missing or wrong, or a peer not in proxy.from */
+	REASON_TCPMUX,		/* tcpmux: no line, or no service of that name */
+	REASON_FIRST_BYTE,	/* timeouts.first_byte: nothing came */
+	REASON_IDLE,		/* timeouts.idle: ended */
+	REASON_TOTAL,		/* timeouts.total: ended */
 	REASON_MAX
 };
 
