@@ -8,10 +8,13 @@
 
 #include "arena.h"
 #include "conf.h"
+#include "conf_gate.h"
 
 void
 conf_free(struct conf *c)
 {
-	if (c)
-		arena_free(c->arena);	/* c lies in it */
+	if (!c)
+		return;
+	conf_gates_free(c->gates);
+	arena_free(c->arena);	/* c lies in it */
 }

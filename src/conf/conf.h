@@ -19,7 +19,11 @@
 #include <sys/types.h>
 
 #include "addr.h"
+#include "limit.h"
 #include "proto.h"
+
+struct conf_gates;
+struct gate;
 
 #define CONF_LISTENERS 64	/* addresses in one service's listen, ranges expanded */
 
@@ -32,6 +36,7 @@ enum conf_pass { CONF_PASS_STDIO, CONF_PASS_LISTEN_FDS };
 enum conf_stderr { CONF_STDERR_LOG, CONF_STDERR_SOCKET, CONF_STDERR_NULL };
 enum conf_on_reload { CONF_KEEP, CONF_TERMINATE };
 enum conf_when_full { CONF_QUEUE, CONF_REFUSE };
+enum conf_kill { CONF_KILL_GROUP, CONF_KILL_TREE };
 enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
 enum { CONF_NO, CONF_YES, CONF_AUTO };
 
@@ -49,14 +54,49 @@ struct conf_listen {		/* one string of listen = { } */
 	uint8_t proto;		/* enum conf_proto */
 };
 
+struct conf_rule {		/* an element of a list, with its place */
+	const char *text;	/* as written */
+	const char *file;
+	int line;
+};
+
+/* Who may connect, and when.  Of lists of rules NULL is one that was not given
+ * or is empty, else the last element's text is NULL; but an empty allow list that
+ * was given is such an element alone. */
+struct conf_access {
+	const struct conf_rule *allow, *deny, *hours;
+	const char *const *max_pressure;	/* "cpu:40", NULL-terminated; or NULL */
+	uint32_t max_load;	/* hundredths, 0 = no limit */
+};
+
 struct conf_limits {
 	uint32_t instances, per_source;	/* 0 = no limit */
+	struct limit_rate rate, rate_per_source;	/* n = 0: no limit */
 	uint8_t source_prefix4, source_prefix6;	/* bits */
 	uint8_t when_full;	/* enum conf_when_full */
 };
 
-struct conf_timeouts {
+struct conf_timeouts {		/* 0 = none */
+	uint32_t first_byte_ms;
+	uint32_t idle_ms, total_ms;
 	uint32_t stop_ms;	/* between TERM and KILL */
+	uint32_t linger_ms;
+};
+
+struct conf_bytes {
+	uint32_t len;		/* at most PROTO_TEXT */
+	char bytes[];
+};
+
+struct conf_banner {		/* NULL = none */
+	const char *open, *refuse;	/* as written */
+	const struct conf_bytes *open_bytes, *refuse_bytes;	/* what is sent */
+};
+
+struct conf_proxy {
+	const struct conf_rule *from;	/* NULL: no PROXY header is read */
+	uint32_t timeout_ms;
+	bool required;		/* nobody else may connect */
 };
 
 struct conf_socket {
@@ -103,10 +143,16 @@ struct conf_common {
 	const char *chroot;	/* NULL: none */
 	const char *const *environment;	/* NAME=value, NULL-terminated; or NULL */
 	const char *const *pass_environment;	/* names; or NULL */
+	const struct conf_access *access;
+	const struct gate *gate;	/* what access says, compiled; NULL: everybody, always */
 	const struct conf_limits *limits;
 	const struct conf_timeouts *timeouts;
 	const struct conf_socket *socket;
 	const struct conf_session *session;
+	const struct conf_banner *banner;
+	const char *tcpmux;	/* "name" or "+name" in lower case; NULL: not by tcpmux */
+	const struct conf_proxy *proxy;
+	const struct gate *proxy_gate;	/* what proxy.from says, compiled; NULL: nothing */
 	const struct conf_rlimit *rlimits;	/* by resource, each once */
 	int n_rlimits;
 	mode_t umask;
@@ -115,6 +161,7 @@ struct conf_common {
 	enum conf_pass pass;
 	enum conf_stderr stderr_to;
 	enum conf_on_reload on_reload;
+	enum conf_kill kill;
 	bool wait, groups;
 };
 
@@ -150,6 +197,7 @@ struct conf {
 	const char *const *conf;	/* globs; or NULL */
 	int n_services;		/* enabled and disabled, in the order of the files */
 	const struct conf_service *services;
+	struct conf_gates *gates;	/* owns what gate and proxy_gate point to */
 	struct arena *arena;	/* holds all of it, this struct too */
 };
 

@@ -18,6 +18,7 @@
 #include "arena.h"
 #include "conf_build.h"
 #include "conf_check.h"
+#include "conf_gate.h"
 
 struct conf_build {
 	struct arena *arena;
@@ -63,6 +64,8 @@ static void *
 draft_base(struct conf_draft *d, enum schema_id id)
 {
 	switch (schema[id].in) {
+	case SCHEMA_ACCESS:
+		return &d->access;
 	case SCHEMA_LIMITS:
 		return &d->limits;
 	case SCHEMA_TIMEOUTS:
@@ -71,6 +74,10 @@ draft_base(struct conf_draft *d, enum schema_id id)
 		return &d->socket;
 	case SCHEMA_SESSION:
 		return &d->session;
+	case SCHEMA_BANNER:
+		return &d->banner;
+	case SCHEMA_PROXY:
+		return &d->proxy;
 	default:
 		return schema[id].flags & SCHEMA_COMMON ? (void *)&d->common : &d->s;
 	}
@@ -80,10 +87,13 @@ static void
 draft_link(struct conf_draft *d)
 {
 	d->s.common = &d->common;
+	d->common.access = &d->access;
 	d->common.limits = &d->limits;
 	d->common.timeouts = &d->timeouts;
 	d->common.socket = &d->socket;
 	d->common.session = &d->session;
+	d->common.banner = &d->banner;
+	d->common.proxy = &d->proxy;
 	d->common.rlimits = d->rlimits;
 }
 
@@ -134,6 +144,10 @@ build_init(struct conf_build *b, const char *file, int n_services)
 	if (!b->conf || !b->services)
 		return -1;
 	b->conf->arena = b->arena;
+	b->conf->gates = conf_gates_new();
+	if (!b->conf->gates)
+		return -1;
+	conf_gates_use(b->conf->gates, b->env->names);
 	b->conf->file = arena_string(b->arena, file);
 	b->conf->services = b->services;
 	b->conf->control_gid = (gid_t)-1;
@@ -147,7 +161,7 @@ build_init(struct conf_build *b, const char *file, int n_services)
 		set_builtin(b, id);
 	draft_link(&b->builtin);
 	draft_copy(&b->defaults, &b->builtin);
-	b->check = conf_check_new(b->arena, b->env, b->problems, &b->builtin);
+	b->check = conf_check_new(b->arena, b->conf->gates, b->env, b->problems, &b->builtin);
 	return b->check && b->conf->file ? 0 : -1;
 }
 
@@ -270,10 +284,13 @@ store_common(struct conf_build *b)
 	struct conf_common c;
 
 	memcpy(&c, &d->common, sizeof(c));	/* with its padding */
+	c.access = share(b, o->access, &d->access, sizeof(d->access));
 	c.limits = share(b, o->limits, &d->limits, sizeof(d->limits));
 	c.timeouts = share(b, o->timeouts, &d->timeouts, sizeof(d->timeouts));
 	c.socket = share(b, o->socket, &d->socket, sizeof(d->socket));
 	c.session = share(b, o->session, &d->session, sizeof(d->session));
+	c.banner = share(b, o->banner, &d->banner, sizeof(d->banner));
+	c.proxy = share(b, o->proxy, &d->proxy, sizeof(d->proxy));
 	c.n_rlimits = d->n_rlimits;
 	c.rlimits = NULL;
 	if (d->n_rlimits)
@@ -325,6 +342,7 @@ conf_build_finish(struct conf_build *b)
 {
 	struct conf *c = b->conf;
 
+	conf_gates_seal(c->gates);
 	arena_seal(b->arena);
 	b->arena = NULL;
 	conf_build_free(b);
@@ -337,6 +355,8 @@ conf_build_free(struct conf_build *b)
 	if (!b)
 		return;
 	conf_check_free(b->check);
+	if (b->arena && b->conf)
+		conf_gates_free(b->conf->gates);
 	arena_free(b->arena);
 	free(b);
 }

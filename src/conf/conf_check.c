@@ -20,12 +20,11 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "conf_admit.h"
 #include "conf_check.h"
 #include "conf_field.h"
 #include "conf_seen.h"
 #include "listen.h"
-
-enum { SEEN_NAME, SEEN_PATH, SEEN_PORT };	/* SEEN_PORT: + the kind and the port */
 
 struct conf_check {
 	struct arena *arena;
@@ -34,6 +33,7 @@ struct conf_check {
 	const struct conf_draft *builtin;
 	struct account_cache *accounts;
 	struct conf_seen_table *seen;
+	struct conf_admit admit;
 	/* of the last service: */
 	const char *user, *group;
 	bool groups;
@@ -42,8 +42,8 @@ struct conf_check {
 };
 
 struct conf_check *
-conf_check_new(struct arena *a, const struct conf_load_env *env, struct problems *p,
-	       const struct conf_draft *builtin)
+conf_check_new(struct arena *a, struct conf_gates *gates, const struct conf_load_env *env,
+	       struct problems *p, const struct conf_draft *builtin)
 {
 	struct conf_check *ck = calloc(1, sizeof(*ck));
 
@@ -55,6 +55,10 @@ conf_check_new(struct arena *a, const struct conf_load_env *env, struct problems
 	ck->builtin = builtin;
 	ck->seen = conf_seen_new();
 	ck->accounts = account_cache_new(a);
+	ck->admit = (struct conf_admit){
+		.arena = a, .gates = gates, .env = env, .problems = p, .builtin = builtin,
+		.seen = ck->seen,
+	};
 	if (!ck->seen || !ck->accounts) {
 		conf_check_free(ck);
 		return NULL;
@@ -72,9 +76,9 @@ conf_check_free(struct conf_check *ck)
 	free(ck);
 }
 
-static void __attribute__((format(printf, 5, 6)))
-problem(const struct conf_check *ck, const struct conf_draft *d, const struct conf_given *given,
-	enum schema_id id, const char *fmt, ...)
+void
+conf_check_problem(struct problems *p, const struct conf_draft *d, const struct conf_given *given,
+		   enum schema_id id, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -83,7 +87,7 @@ problem(const struct conf_check *ck, const struct conf_draft *d, const struct co
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	problems_add(ck->problems, d->s.file, line, "service %s: %s", d->s.name, text);
+	problems_add(p, d->s.file, line, "service %s: %s", d->s.name, text);
 }
 
 static bool
@@ -138,6 +142,8 @@ conf_check_applies(const struct conf_service *s, enum schema_id id)
 		return false;
 	if (id == SET_SESSION || schema[id].in == SCHEMA_SESSION)
 		return has_sessions(s);
+	if (id == SET_REQUIRED || id == SET_PROXY_TIMEOUT)
+		return s->common->proxy->from;
 	return true;
 }
 
@@ -148,11 +154,14 @@ check_exec(struct conf_check *ck, struct conf_draft *d, const struct conf_given 
 	struct conf_service *s = &d->s;
 
 	if (s->exec && s->internal != INTERNAL_NONE)
-		problem(ck, d, given, SET_INTERNAL, "exec and internal are both given");
+		conf_check_problem(ck->problems, d, given, SET_INTERNAL,
+				   "exec and internal are both given");
 	else if (!s->exec && s->internal == INTERNAL_NONE && !given->faulty)
-		problem(ck, d, given, SET_SERVICE, "one of exec and internal is missing");
+		conf_check_problem(ck->problems, d, given, SET_SERVICE,
+				   "one of exec and internal is missing");
 	if (s->exec && s->exec[0][0] != '/')
-		problem(ck, d, given, SET_EXEC, "exec: '%s' is not an absolute path", s->exec[0]);
+		conf_check_problem(ck->problems, d, given, SET_EXEC,
+				   "exec: '%s' is not an absolute path", s->exec[0]);
 }
 
 static void
@@ -186,13 +195,15 @@ check_internal(struct conf_check *ck, struct conf_draft *d, const struct conf_gi
 			continue;
 		if (schema_set_has(&given->set, id) && !is_account(id) &&
 		    !conf_field_equal(it, schema_base(&d->s, id), schema_base(&ck->builtin->s, id)))
-			problem(ck, d, given, id, "%s can't be used with internal", it->name);
+			conf_check_problem(ck->problems, d, given, id,
+					   "%s can't be used with internal", it->name);
 		reset(d, ck->builtin, id);
 	}
 	for (id = schema_first(SCHEMA_RLIMITS); id < schema_first(SCHEMA_RLIMITS + 1); id++)
 		if (schema_set_has(&given->set, id))
-			problem(ck, d, given, id, "rlimits.%s can't be used with internal",
-				schema[id].name);
+			conf_check_problem(ck->problems, d, given, id,
+					   "rlimits.%s can't be used with internal",
+					   schema[id].name);
 	d->n_rlimits = 0;
 }
 
@@ -205,8 +216,9 @@ check_session(struct conf_check *ck, struct conf_draft *d, const struct conf_giv
 		return;
 	for (id = schema_first(SCHEMA_SESSION); id < schema_first(SCHEMA_SESSION + 1); id++)
 		if (schema_set_has(&given->set, id))
-			problem(ck, d, given, id, "session.%s is for udp with exec and wait = no",
-				schema[id].name);
+			conf_check_problem(ck->problems, d, given, id,
+					   "session.%s is for udp with exec and wait = no",
+					   schema[id].name);
 	memcpy(&d->session, &ck->builtin->session, sizeof(d->session));
 }
 
@@ -218,7 +230,8 @@ check_wait(struct conf_check *ck, struct conf_draft *d, const struct conf_given 
 	int i;
 
 	if (d->common.pass == CONF_PASS_LISTEN_FDS && !wait)
-		problem(ck, d, given, SET_PASS, "pass = listen_fds needs wait = yes");
+		conf_check_problem(ck->problems, d, given, SET_PASS,
+				   "pass = listen_fds needs wait = yes");
 	if (wait && schema_set_has(&given->set, SET_INSTANCES) && d->limits.instances != 1 &&
 	    d->limits.instances != ck->builtin->limits.instances)
 		problems_warn(ck->problems, s->file, given->line[SET_INSTANCES],
@@ -289,8 +302,9 @@ check_account(struct conf_check *ck, struct conf_draft *d, const struct conf_giv
 
 	if (ck->env->uid == 0 && !s->user) {
 		if (!given->faulty)
-			problem(ck, d, given, SET_SERVICE_USER, "user is missing: "
-				"run by root, a service with exec must name it");
+			conf_check_problem(ck->problems, d, given, SET_SERVICE_USER,
+					   "user is missing: run by root, a service with exec must "
+					   "name it");
 		return;
 	}
 	if (!ck->env->lookup || !d->s.enabled)
@@ -308,9 +322,9 @@ check_account(struct conf_check *ck, struct conf_draft *d, const struct conf_giv
 	if (s->account)
 		return;
 	group = strstr(why, "group") && s->group;
-	problem(ck, d, given, group ? SET_GROUP : SET_SERVICE_USER, "%s: %s: '%s'",
-		group ? "group" : "user", why,
-		group ? s->group : s->user ? s->user : "");
+	conf_check_problem(ck->problems, d, given, group ? SET_GROUP : SET_SERVICE_USER,
+			   "%s: %s: '%s'", group ? "group" : "user", why,
+			   group ? s->group : s->user ? s->user : "");
 }
 
 /* The owner of a UNIX socket's path. */
@@ -327,16 +341,16 @@ check_owner(struct conf_check *ck, struct conf_draft *d, const struct conf_given
 		if (a)
 			d->socket.owner_uid = a->uid;
 		else
-			problem(ck, d, given, SET_OWNER, "socket.owner: %s: '%s'", why,
-				d->socket.owner);
+			conf_check_problem(ck->problems, d, given, SET_OWNER,
+					   "socket.owner: %s: '%s'", why, d->socket.owner);
 	}
 	if (d->socket.group) {
 		a = account_find(ck->accounts, "0", d->socket.group, false, &why);
 		if (a)
 			d->socket.owner_gid = a->gid;
 		else
-			problem(ck, d, given, SET_SOCKET_GROUP, "socket.group: %s: '%s'", why,
-				d->socket.group);
+			conf_check_problem(ck->problems, d, given, SET_SOCKET_GROUP,
+					   "socket.group: %s: '%s'", why, d->socket.group);
 	}
 }
 
@@ -399,8 +413,8 @@ check_listen(struct conf_check *ck, struct conf_draft *d, const struct conf_give
 {
 	int i;
 
-	if (d->s.n_listen == 0 && !given->faulty)
-		problem(ck, d, given, SET_LISTEN, "listen is missing");
+	if (d->s.n_listen == 0 && !d->common.tcpmux && !given->faulty)
+		conf_check_problem(ck->problems, d, given, SET_LISTEN, "listen is missing");
 	if (d->s.enabled)
 		for (i = 0; i < d->s.n_listen; i++)
 			check_address(ck, &d->s, &d->s.listen[i]);
@@ -420,6 +434,7 @@ conf_check_service(struct conf_check *ck, struct conf_draft *d, const struct con
 	if (d->s.exec && d->s.enabled && ck->env->lookup && d->s.exec[0][0] == '/')
 		check_program(ck, d, given);
 	check_owner(ck, d, given);
+	conf_admit_check(&ck->admit, d, given);
 }
 
 /* The talker's account.  Without an account of its own, as in a build tree or
@@ -456,6 +471,7 @@ conf_check_global(struct conf_check *ck, struct conf *c, const char *const *file
 	const struct conf_account *a;
 	const char *why = NULL;
 
+	conf_admit_end(&ck->admit);
 	if (!ck->env->lookup)
 		return;
 	if (ck->env->uid == 0)

@@ -67,6 +67,22 @@ rlimits_equal(const struct conf_common *a, const struct conf_common *b)
 }
 
 static bool
+bytes_equal(const struct conf_bytes *a, const struct conf_bytes *b)
+{
+	if (!a || !b)
+		return a == b;
+	return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+/* What is in the files that banners name. */
+static bool
+banners_equal(const struct conf_banner *a, const struct conf_banner *b)
+{
+	return bytes_equal(a->open_bytes, b->open_bytes) &&
+		bytes_equal(a->refuse_bytes, b->refuse_bytes);
+}
+
+static bool
 sections_equal(const struct conf_service *a, const struct conf_service *b, unsigned section)
 {
 	const struct conf_socket *x = a->common->socket, *y = b->common->socket;
@@ -77,6 +93,9 @@ sections_equal(const struct conf_service *a, const struct conf_service *b, unsig
 	for (id = schema_first(section); id < schema_first(section + 1); id++)
 		if (!conf_field_equal(&schema[id], schema_base(a, id), schema_base(b, id)))
 			return false;
+	if (section == SCHEMA_BANNER)
+		return a->enabled != b->enabled ||
+			banners_equal(a->common->banner, b->common->banner);
 	return section != SCHEMA_SOCKET ||
 		(x->owner_uid == y->owner_uid && x->owner_gid == y->owner_gid);
 }

@@ -66,6 +66,21 @@ conf_field_pointer(const struct schema_item *it, const void *base)
 	return p;
 }
 
+struct limit_rate
+conf_field_rate(const struct schema_item *it, const void *base)
+{
+	struct limit_rate rate;
+
+	memcpy(&rate, (const char *)base + it->offset, sizeof(rate));
+	return rate;
+}
+
+void
+conf_field_set_rate(const struct schema_item *it, void *base, const struct limit_rate *rate)
+{
+	memcpy((char *)base + it->offset, rate, sizeof(*rate));
+}
+
 static bool
 texts_equal(const char *a, const char *b)
 {
@@ -83,6 +98,23 @@ lists_equal(const char *const *a, const char *const *b)
 		if (strcmp(*a, *b) != 0)
 			return false;
 	return *a == *b;
+}
+
+static bool
+rules_equal(const struct conf_rule *a, const struct conf_rule *b)
+{
+	if (!a || !b)
+		return a == b;
+	for (; a->text && b->text; a++, b++)
+		if (strcmp(a->text, b->text) != 0)
+			return false;
+	return !a->text && !b->text;
+}
+
+static bool
+rates_equal(struct limit_rate a, struct limit_rate b)
+{
+	return a.n == b.n && (a.n == 0 || a.per_ms == b.per_ms);
 }
 
 static bool
@@ -108,8 +140,11 @@ conf_field_equal(const struct schema_item *it, const void *a, const void *b)
 	case SCHEMA_TEXT:
 		return texts_equal(conf_field_pointer(it, a), conf_field_pointer(it, b));
 	case SCHEMA_LIST:
-		return lists_equal(conf_field_pointer(it, a),
-					      conf_field_pointer(it, b));
+		return lists_equal(conf_field_pointer(it, a), conf_field_pointer(it, b));
+	case SCHEMA_RULES:
+		return rules_equal(conf_field_pointer(it, a), conf_field_pointer(it, b));
+	case SCHEMA_RATE:
+		return rates_equal(conf_field_rate(it, a), conf_field_rate(it, b));
 	case SCHEMA_LISTEN:
 		return listens_equal(a, b);
 	default:

@@ -9,10 +9,13 @@
 
 #include "schema.h"
 
-/* Without what no setting may hold: control characters. */
+#define CONF_FORM_WHY 160
+
+/* Without what few settings may hold: control characters. */
 bool conf_form_is_clean(const char *text);
 
-/* NULL, or what is wrong with a text that isn't empty, as a static string. */
-const char *conf_form_error(enum schema_form form, const char *text);
+/* NULL, or what is wrong with a text that isn't empty, as a static string or in
+ * why.  Not for SCHEMA_TEXT_OR_FILE. */
+const char *conf_form_error(enum schema_form form, const char *text, char why[CONF_FORM_WHY]);
 
 #endif

@@ -123,9 +123,10 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	struct loader *l = loading;
 	struct value *v;
 	cfg_value_t *place = (cfg_value_t *)(void *)opt->simple_value.ptr;
+	enum schema_id id = (enum schema_id)l->table->id[place - l->table->value];
 	int line = l->first_line + cfg->line - 1;
 
-	if (!conf_form_is_clean(value)) {
+	if (schema[id].form != SCHEMA_TEXT_OR_FILE && !conf_form_is_clean(value)) {
 		char text[128];
 
 		(void)snprintf(text, sizeof(text), "%s: control characters can't be used",
@@ -141,7 +142,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 		return -1;
 	}
 	v->v.line = line;
-	v->id = (enum schema_id)l->table->id[place - l->table->value];
+	v->id = id;
 	*(void **)result = NULL;
 	return 0;
 }

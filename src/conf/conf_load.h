@@ -11,10 +11,14 @@
 #include "conf.h"
 #include "source.h"
 
+struct names;
+
 struct conf_load_env {
 	uid_t uid;		/* who the daemon runs as; 0: accounts are switched */
 	_Bool lookup;		/* resolve accounts and service names (else only
 				 * numbers; for fuzzing) */
+	struct names *names;	/* where names of hosts are found; NULL: they are looked
+				 * up, which may take its time */
 };
 
 /* Parses, checks (conf_check) and resolves; NULL if there was any error, all

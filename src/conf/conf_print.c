@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf_bytes.h"
 #include "conf_check.h"
 #include "conf_field.h"
 #include "conf_print.h"
@@ -36,6 +37,38 @@ quote_for(const char *text)
 		singles += *p == '\'';
 	}
 	return doubles > singles ? '\'' : '"';
+}
+
+/* A text with escapes of its own (conf_bytes.h), which have to be there when it
+ * is read: between single quotes only \\ and \' are special. */
+static size_t
+quoted_escapes(FILE *out, const char *text)
+{
+	const char *p;
+	size_t len = 2;
+	int n;
+
+	if (out)
+		(void)putc('\'', out);
+	for (p = text; *p; p++) {
+		n = *p == '\'' || (*p == '\\' && p[1] == '\\') ? 2 : 1;
+		if (out && n == 2)
+			(void)putc('\\', out);
+		if (out)
+			(void)putc(*p, out);
+		len += (size_t)n;
+		if (*p != '\\')
+			continue;
+		p++;		/* the escape's letter, or the other backslash of \\ */
+		if (out && n == 2)
+			(void)putc('\\', out);
+		if (out)
+			(void)putc(*p, out);
+		len += (size_t)n;
+	}
+	if (out)
+		(void)putc('\'', out);
+	return len;
 }
 
 /* The length of text with quotes; written to out unless that is NULL. */
@@ -70,13 +103,17 @@ conf_print_quoted(FILE *out, const char *text)
 
 /* The value of "name = ", on the next line if it is too long for this one. */
 static void
-print_text(FILE *out, const char *text)
+print_text(FILE *out, enum schema_form form, const char *text)
 {
+	size_t (*print)(FILE *, const char *) = quoted;
+
 	if (!text)
 		text = "";
-	if (quoted(NULL, text) > LONGEST)
+	if (form == SCHEMA_TEXT_OR_FILE && strchr(text, '\\') && !conf_bytes_path(text))
+		print = quoted_escapes;
+	if (print(NULL, text) > LONGEST)
 		(void)putc('\n', out);
-	(void)quoted(out, text);
+	(void)print(out, text);
 }
 
 struct list {			/* a list that is being printed */
@@ -112,6 +149,7 @@ print_list(FILE *out, const struct schema_item *it, const char *indent, const vo
 		.out = out, .indent = indent, .column = 8 * strlen(indent) + strlen(it->name) + 4
 	};
 	const struct conf_service *s = base;
+	const struct conf_rule *r;
 	const char *const *p;
 	int64_t bits;
 	int i;
@@ -128,12 +166,27 @@ print_list(FILE *out, const struct schema_item *it, const char *indent, const vo
 			if (bits >> i & 1)
 				list_add(&l, it->words[i]);
 		break;
+	case SCHEMA_RULES:
+		for (r = conf_field_pointer(it, base); r && r->text; r++)
+			list_add(&l, r->text);
+		break;
 	default:
 		for (p = conf_field_pointer(it, base); p && *p; p++)
 			list_add(&l, *p);
 		break;
 	}
 	(void)fputs(l.column >= SOURCE_LINE - 2 ? "\n}" : " }", out);
+}
+
+static void
+print_rate(FILE *out, struct limit_rate rate)
+{
+	char text[64] = "", buf[32];
+
+	if (rate.n)
+		(void)snprintf(text, sizeof(text), "%" PRIu32 "/%s", rate.n,
+			       units_print_duration(rate.per_ms, buf));
+	print_text(out, SCHEMA_ANY, text);
 }
 
 static void
@@ -148,7 +201,11 @@ print_value(FILE *out, const struct schema_item *it, const char *indent, const v
 		return;
 	}
 	if (it->type == SCHEMA_TEXT) {
-		print_text(out, conf_field_pointer(it, base));
+		print_text(out, it->form, conf_field_pointer(it, base));
+		return;
+	}
+	if (it->type == SCHEMA_RATE) {
+		print_rate(out, conf_field_rate(it, base));
 		return;
 	}
 	n = conf_field_integer(it, base);
@@ -162,14 +219,18 @@ print_value(FILE *out, const struct schema_item *it, const char *indent, const v
 	case SCHEMA_DURATION:
 		(void)fputs(units_print_duration((uint32_t)n, buf), out);
 		break;
+	case SCHEMA_DECIMAL:
+		(void)fputs(units_print_decimal((uint32_t)n, buf), out);
+		break;
 	case SCHEMA_OCTAL:
 		(void)fprintf(out, "0%02" PRIo64, (uint64_t)n);
 		break;
 	case SCHEMA_CHOICE:
-		print_text(out, it->words[n]);
+		print_text(out, SCHEMA_ANY, it->words[n]);
 		break;
 	case SCHEMA_INTERNAL:
-		print_text(out, n == INTERNAL_NONE ? "" : internal_name((enum internal)n));
+		print_text(out, SCHEMA_ANY,
+			   n == INTERNAL_NONE ? "" : internal_name((enum internal)n));
 		break;
 	default:
 		(void)fprintf(out, "%" PRId64, n);
@@ -243,6 +304,8 @@ print_settings(FILE *out, const struct conf *c, const struct conf_service *s, un
 		it = &schema[id];
 		if (s && !conf_check_applies(s, id))
 			continue;
+		if (id == SET_ALLOW && !s->common->access->allow)
+			continue;	/* an empty list says something else */
 		if (it->type == SCHEMA_SUB) {
 			if (s)
 				print_section(out, s, it);

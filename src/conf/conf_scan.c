@@ -105,7 +105,7 @@ section_name(unsigned section)
 {
 	unsigned i;
 
-	for (i = SET_LIMITS; i <= SET_RLIMITS; i++)
+	for (i = SET_ACCESS; i <= SET_RLIMITS; i++)
 		if (schema[i].sub == section)
 			return schema[i].name;
 	return "";

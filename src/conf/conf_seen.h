@@ -8,8 +8,15 @@
 
 #include <stdint.h>
 
+enum {				/* kinds */
+	SEEN_NAME,		/* of a service */
+	SEEN_PATH,		/* of a UNIX socket */
+	SEEN_MUX,		/* tcpmux, without the + */
+	SEEN_PORT		/* + the kind and the port; text: the host */
+};
+
 struct conf_seen {
-	uint32_t kind;		/* the caller's */
+	uint32_t kind;
 	const char *text;	/* interned, compared as a pointer; may be NULL */
 	const char *service;
 	const char *file;

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf_bytes.h"
 #include "conf_field.h"
 #include "conf_form.h"
 #include "conf_value.h"
@@ -140,13 +141,44 @@ set_duration(const struct conf_value_to *to, enum schema_id id, void *base,
 {
 	uint32_t ms;
 
-	if (units_duration_ms(v->text, &ms) < 0) {
+	if (units_duration_ms(v->text, &ms) < 0 || ms < schema[id].min) {
 		conf_value_problem(to, id, v->line,
 				   "expected a duration such as 500ms, 30s, 5min, 1h, not '%s'",
 				   v->text);
 		return false;
 	}
 	conf_field_set_integer(&schema[id], base, ms);
+	return true;
+}
+
+static bool
+set_decimal(const struct conf_value_to *to, enum schema_id id, void *base,
+	    const struct conf_text *v)
+{
+	const struct schema_item *it = &schema[id];
+	uint32_t n;
+
+	if (units_decimal(v->text, (uint32_t)it->max, &n) < 0) {
+		conf_value_problem(to, id, v->line, "expected a number such as 8 or 0.25, at most "
+				   "%u, not '%s'", (unsigned)it->max / 100, v->text);
+		return false;
+	}
+	conf_field_set_integer(it, base, n);
+	return true;
+}
+
+static bool
+set_rate(const struct conf_value_to *to, enum schema_id id, void *base,
+	 const struct conf_text *v)
+{
+	struct limit_rate rate;
+
+	if (limit_parse_rate(v->text, &rate) < 0) {
+		conf_value_problem(to, id, v->line,
+				   "expected a rate such as 100/10s, 5/1min, not '%s'", v->text);
+		return false;
+	}
+	conf_field_set_rate(&schema[id], base, &rate);
 	return true;
 }
 
@@ -208,12 +240,49 @@ set_flags(const struct conf_value_to *to, enum schema_id id, void *base,
 	return ok;
 }
 
+/* NULL, or what is wrong.  *text becomes the one text of those that mean the
+ * same: with all escapes that it needs. */
+static const char *
+take_escapes(const struct conf_value_to *to, const char **text)
+{
+	const char *path = conf_bytes_path(*text), *why;
+	char bytes[PROTO_TEXT], escaped[CONF_BYTES_TEXT];
+	size_t len;
+
+	if (path && *path != '/')
+		return "the path after file: has to be absolute";
+	if (path)
+		return conf_form_is_clean(path) ? NULL : "control characters in a path";
+	why = conf_bytes_parse(*text, bytes, &len);
+	if (why)
+		return why;
+	conf_bytes_print(bytes, len, escaped);
+	*text = arena_string(to->arena, escaped);
+	return *text ? NULL : "out of memory";
+}
+
+/* The same in lower case. */
+static const char *
+take_lower(const struct conf_value_to *to, const char **text)
+{
+	char lower[PROTO_MUX_NAME + 1];	/* and the + */
+	size_t i;
+
+	for (i = 0; (*text)[i]; i++)
+		lower[i] = (*text)[i] >= 'A' && (*text)[i] <= 'Z' ? (char)((*text)[i] | 0x20) :
+			(*text)[i];
+	lower[i] = '\0';
+	*text = arena_string(to->arena, lower);
+	return *text ? NULL : "out of memory";
+}
+
 static bool
 set_text(const struct conf_value_to *to, enum schema_id id, void *base,
 	 const struct conf_text *v)
 {
 	const struct schema_item *it = &schema[id];
-	const char *why = NULL;
+	const char *why = NULL, *text = v->text;
+	char buf[CONF_FORM_WHY];
 
 	if (v->text[0] == '\0') {
 		if (it->fallback[0] == '\0') {
@@ -222,15 +291,40 @@ set_text(const struct conf_value_to *to, enum schema_id id, void *base,
 		}
 		why = "may not be empty";
 	} else {
-		why = conf_form_error(it->form, v->text);
+		why = conf_form_error(it->form, v->text, buf);
+		if (!why && it->form == SCHEMA_TEXT_OR_FILE)
+			why = take_escapes(to, &text);
+		else if (!why && it->form == SCHEMA_MUX_NAME)
+			why = take_lower(to, &text);
 	}
 	if (why) {
 		conf_value_problem(to, id, v->line, v->text[0] ? "%s, not '%s'" : "%s", why,
 				   v->text);
 		return false;
 	}
-	conf_field_set_pointer(it, base, v->text);
+	conf_field_set_pointer(it, base, text);
 	return true;
+}
+
+/* What is wrong with element i, or NULL. */
+static const char *
+element_error(enum schema_id id, const struct conf_text *v, int i, char buf[CONF_FORM_WHY])
+{
+	const struct schema_item *it = &schema[id];
+	const char *why;
+	size_t kind;
+	int k;
+
+	if (v[i].text[0] == '\0')
+		return id == SET_EXEC ? NULL : "an element may not be empty";
+	why = conf_form_error(it->form, v[i].text, buf);
+	if (why || it->form != SCHEMA_PRESSURE)
+		return why;
+	kind = strcspn(v[i].text, ":") + 1;
+	for (k = 0; k < i; k++)
+		if (strncmp(v[k].text, v[i].text, kind) == 0)
+			return "expected each kind of pressure once";
+	return NULL;
 }
 
 static bool
@@ -239,6 +333,7 @@ set_list(const struct conf_value_to *to, enum schema_id id, void *base,
 {
 	const struct schema_item *it = &schema[id];
 	const char *list[1025], *why;
+	char buf[CONF_FORM_WHY];
 	const void *p = NULL;
 	bool ok = true;
 	int i;
@@ -248,8 +343,7 @@ set_list(const struct conf_value_to *to, enum schema_id id, void *base,
 		return false;
 	}
 	for (i = 0; i < n; i++) {
-		why = v[i].text[0] || id == SET_EXEC ? conf_form_error(it->form, v[i].text) :
-			"an element may not be empty";
+		why = element_error(id, v, i, buf);
 		if (why) {
 			conf_value_problem(to, id, v[i].line, v[i].text[0] ? "%s, not '%s'" : "%s",
 					   why, v[i].text);
@@ -268,6 +362,49 @@ set_list(const struct conf_value_to *to, enum schema_id id, void *base,
 	if (ok)
 		conf_field_set_pointer(it, base, p);
 	return ok;
+}
+
+static bool
+set_rules(const struct conf_value_to *to, enum schema_id id, void *base,
+	  const struct conf_text *v, int n)
+{
+	static const struct conf_rule none;
+	const struct schema_item *it = &schema[id];
+	struct conf_rule list[1025];
+	char buf[CONF_FORM_WHY];
+	const char *why;
+	const void *p;
+	bool ok = true;
+	int i;
+
+	if (n == 0) {		/* nobody may, or there is nothing to tell */
+		conf_field_set_pointer(it, base, id == SET_ALLOW ? &none : NULL);
+		return true;
+	}
+	if (n > it->max) {
+		conf_value_problem(to, id, v[it->max].line, "more than %d elements", (int)it->max);
+		return false;
+	}
+	memset(list, 0, (size_t)(n + 1) * sizeof(list[0]));	/* with its padding */
+	for (i = 0; i < n; i++) {
+		why = element_error(id, v, i, buf);
+		if (why) {
+			conf_value_problem(to, id, v[i].line, "'%s': %s", v[i].text, why);
+			ok = false;
+		}
+		list[i].text = v[i].text;
+		list[i].file = to->file;
+		list[i].line = v[i].line;
+	}
+	if (!ok)
+		return false;
+	p = arena_copy(to->arena, list, (size_t)(n + 1) * sizeof(list[0]));
+	if (!p) {
+		conf_value_problem(to, id, v[0].line, "out of memory");
+		return false;
+	}
+	conf_field_set_pointer(it, base, p);
+	return true;
 }
 
 static bool
@@ -346,6 +483,10 @@ conf_value_set(const struct conf_value_to *to, enum schema_id id, void *base,
 		return set_size(to, id, base, v);
 	case SCHEMA_DURATION:
 		return set_duration(to, id, base, v);
+	case SCHEMA_DECIMAL:
+		return set_decimal(to, id, base, v);
+	case SCHEMA_RATE:
+		return set_rate(to, id, base, v);
 	case SCHEMA_OCTAL:
 		return set_octal(to, id, base, v);
 	case SCHEMA_CHOICE:
@@ -354,6 +495,8 @@ conf_value_set(const struct conf_value_to *to, enum schema_id id, void *base,
 		return set_flags(to, id, base, v, n);
 	case SCHEMA_LIST:
 		return set_list(to, id, base, v, n);
+	case SCHEMA_RULES:
+		return set_rules(to, id, base, v, n);
 	case SCHEMA_LISTEN:
 		return set_listen(to, id, base, v, n);
 	case SCHEMA_INTERNAL:

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gate.h"
 #include "schema.h"
 
 #define MANY 4194304		/* more processes than any kernel has */
@@ -26,6 +27,7 @@ static const char *const passes[] = { "stdio", "listen_fds", NULL };
 static const char *const stderrs[] = { "log", "socket", "null", NULL };
 static const char *const events[] = { "start", "end", "refuse", "stderr", "fail", NULL };
 static const char *const reloads[] = { "keep", "terminate", NULL };
+static const char *const kills[] = { "group", "tree", NULL };
 static const char *const fulls[] = { "queue", "refuse", NULL };
 
 #define FIELD(type, member) \
@@ -34,10 +36,13 @@ static const char *const fulls[] = { "queue", "refuse", NULL };
 #define S(field) .in = SCHEMA_SERVICE, FIELD(conf_service, field)
 #define C(field) .in = SCHEMA_SERVICE, FIELD(conf_common, field), .flags = SCHEMA_COMMON
 #define H(field) C(field) | SCHEMA_HANDLER
+#define A(field) .in = SCHEMA_ACCESS, FIELD(conf_access, field)
 #define L(field) .in = SCHEMA_LIMITS, FIELD(conf_limits, field)
 #define T(field) .in = SCHEMA_TIMEOUTS, FIELD(conf_timeouts, field)
 #define K(field) .in = SCHEMA_SOCKET, FIELD(conf_socket, field)
 #define E(field) .in = SCHEMA_SESSION, FIELD(conf_session, field)
+#define B(field) .in = SCHEMA_BANNER, FIELD(conf_banner, field)
+#define P(field) .in = SCHEMA_PROXY, FIELD(conf_proxy, field)
 #define SUB(where, what) .in = where, .type = SCHEMA_SUB, .sub = what
 #define R(what, how, most) \
 	.in = SCHEMA_RLIMITS, .type = SCHEMA_RLIMIT, .resource = what, .unit = how, .max = most
@@ -95,14 +100,32 @@ const struct schema_item schema[SCHEMA_ITEMS] = {
 		.words = events, .fallback = "end refuse stderr fail" },
 	[SET_ON_RELOAD] = { "on_reload", C(on_reload), .type = SCHEMA_CHOICE,
 		.words = reloads, .fallback = "keep" },
+	[SET_KILL] = { "kill", H(kill), .type = SCHEMA_CHOICE, .words = kills,
+		.fallback = "group" },
 	[SET_ARGV0] = { "argv0", S(argv0), .type = SCHEMA_TEXT, .flags = SCHEMA_HANDLER,
 		.fallback = "" },
+	[SET_TCPMUX] = { "tcpmux", C(tcpmux) | SCHEMA_NOT_IN_DEFAULTS, .type = SCHEMA_TEXT,
+		.form = SCHEMA_MUX_NAME, .fallback = "" },
+	[SET_ACCESS] = { "access", SUB(SCHEMA_SERVICE, SCHEMA_ACCESS) },
 	[SET_LIMITS] = { "limits", SUB(SCHEMA_SERVICE, SCHEMA_LIMITS) },
 	[SET_TIMEOUTS] = { "timeouts", SUB(SCHEMA_SERVICE, SCHEMA_TIMEOUTS) },
 	[SET_SOCKET] = { "socket", SUB(SCHEMA_SERVICE, SCHEMA_SOCKET) },
 	[SET_SESSION] = { "session", SUB(SCHEMA_SERVICE, SCHEMA_SESSION) },
+	[SET_BANNER] = { "banner", SUB(SCHEMA_SERVICE, SCHEMA_BANNER) },
+	[SET_PROXY] = { "proxy", SUB(SCHEMA_SERVICE, SCHEMA_PROXY) },
 	[SET_RLIMITS] = { "rlimits", SUB(SCHEMA_SERVICE, SCHEMA_RLIMITS),
 		.flags = SCHEMA_HANDLER },
+
+	[SET_ALLOW] = { "allow", A(allow), .type = SCHEMA_RULES, .form = SCHEMA_ACL,
+		.max = GATE_RULES / 2 },
+	[SET_DENY] = { "deny", A(deny), .type = SCHEMA_RULES, .form = SCHEMA_ACL,
+		.max = GATE_RULES / 2, .fallback = "" },
+	[SET_HOURS] = { "hours", A(hours), .type = SCHEMA_RULES, .form = SCHEMA_HOURS,
+		.max = 64, .fallback = "" },
+	[SET_MAX_LOAD] = { "max_load", A(max_load), .type = SCHEMA_DECIMAL, .max = 1000000,
+		.fallback = "0" },
+	[SET_MAX_PRESSURE] = { "max_pressure", A(max_pressure), .type = SCHEMA_LIST,
+		.form = SCHEMA_PRESSURE, .max = GATE_PRESSURES, .fallback = "" },
 
 	[SET_INSTANCES] = { "instances", L(instances), .type = SCHEMA_NUMBER, .max = MANY,
 		.fallback = "256" },
@@ -112,10 +135,18 @@ const struct schema_item schema[SCHEMA_ITEMS] = {
 		.min = 1, .max = 32, .fallback = "32" },
 	[SET_SOURCE_PREFIX6] = { "source_prefix6", L(source_prefix6), .type = SCHEMA_NUMBER,
 		.min = 1, .max = 128, .fallback = "64" },
+	[SET_RATE] = { "rate", L(rate), .type = SCHEMA_RATE, .fallback = "" },
+	[SET_RATE_PER_SOURCE] = { "rate_per_source", L(rate_per_source), .type = SCHEMA_RATE,
+		.fallback = "" },
 	[SET_WHEN_FULL] = { "when_full", L(when_full), .type = SCHEMA_CHOICE, .words = fulls,
 		.fallback = "queue" },
 
+	[SET_FIRST_BYTE] = { "first_byte", T(first_byte_ms), .type = SCHEMA_DURATION,
+		.fallback = "0" },
+	[SET_TIMEOUTS_IDLE] = { "idle", T(idle_ms), .type = SCHEMA_DURATION, .fallback = "0" },
+	[SET_TOTAL] = { "total", T(total_ms), .type = SCHEMA_DURATION, .fallback = "0" },
 	[SET_STOP] = { "stop", T(stop_ms), .type = SCHEMA_DURATION, .fallback = "5s" },
+	[SET_LINGER] = { "linger", T(linger_ms), .type = SCHEMA_DURATION, .fallback = "0" },
 
 	[SET_BACKLOG] = { "backlog", K(backlog), .type = SCHEMA_NUMBER, .min = 1, .max = 65535,
 		.fallback = "4096" },
@@ -144,6 +175,17 @@ const struct schema_item schema[SCHEMA_ITEMS] = {
 		.fallback = "1024" },
 	[SET_ONCE] = { "once", E(once), .type = SCHEMA_BOOL, .fallback = "no" },
 
+	[SET_OPEN] = { "open", B(open), .type = SCHEMA_TEXT, .form = SCHEMA_TEXT_OR_FILE,
+		.fallback = "" },
+	[SET_REFUSE] = { "refuse", B(refuse), .type = SCHEMA_TEXT, .form = SCHEMA_TEXT_OR_FILE,
+		.fallback = "" },
+
+	[SET_FROM] = { "from", P(from), .type = SCHEMA_RULES, .form = SCHEMA_PEER,
+		.max = GATE_RULES / 2 },
+	[SET_REQUIRED] = { "required", P(required), .type = SCHEMA_BOOL, .fallback = "yes" },
+	[SET_PROXY_TIMEOUT] = { "timeout", P(timeout_ms), .type = SCHEMA_DURATION, .min = 1,
+		.fallback = "3s" },
+
 	[SET_RLIMIT_AS] = { "as", R(RLIMIT_AS, SCHEMA_SIZE, INT64_MAX) },
 	[SET_RLIMIT_CORE] = { "core", R(RLIMIT_CORE, SCHEMA_SIZE, INT64_MAX) },
 	[SET_RLIMIT_CPU] = { "cpu", R(RLIMIT_CPU, SCHEMA_DURATION, UINT32_MAX) },
@@ -164,10 +206,13 @@ const struct schema_item schema[SCHEMA_ITEMS] = {
 static const uint8_t first[SCHEMA_SECTIONS + 1] = {
 	[SCHEMA_GLOBAL] = SET_USER,
 	[SCHEMA_SERVICE] = SET_ENABLED,
+	[SCHEMA_ACCESS] = SET_ALLOW,
 	[SCHEMA_LIMITS] = SET_INSTANCES,
-	[SCHEMA_TIMEOUTS] = SET_STOP,
+	[SCHEMA_TIMEOUTS] = SET_FIRST_BYTE,
 	[SCHEMA_SOCKET] = SET_BACKLOG,
 	[SCHEMA_SESSION] = SET_IDLE,
+	[SCHEMA_BANNER] = SET_OPEN,
+	[SCHEMA_PROXY] = SET_FROM,
 	[SCHEMA_RLIMITS] = SET_RLIMIT_AS,
 	[SCHEMA_SECTIONS] = SCHEMA_ITEMS,
 };
@@ -190,12 +235,10 @@ schema_find(enum schema_section section, const char *name, size_t len)
 	return -1;
 }
 
-/* How many insertions, deletions, changes and swaps of neighbours lead from a
- * (at most 24 bytes) to b. */
-static int
-distance(const char *a, size_t na, const char *b, size_t nb)
+int
+schema_distance(const char *a, size_t na, const char *b, size_t nb)
 {
-	int d[26][26];
+	int d[SCHEMA_DISTANCE + 2][SCHEMA_DISTANCE + 2];
 	size_t i, j;
 	int best;
 
@@ -224,11 +267,11 @@ schema_guess(enum schema_section section, const char *name, size_t len)
 {
 	int i, n, best = -1, best_n;
 
-	if (len > 24)
+	if (len > SCHEMA_DISTANCE)
 		return -1;
 	best_n = len < 4 ? 2 : len < 8 ? 3 : 4;		/* one more than is near */
 	for (i = first[section]; i < first[section + 1]; i++) {
-		n = distance(name, len, schema[i].name, strlen(schema[i].name));
+		n = schema_distance(name, len, schema[i].name, strlen(schema[i].name));
 		if (n < best_n) {
 			best_n = n;
 			best = i;
@@ -244,7 +287,7 @@ schema_name(enum schema_id id, bool full, char *buf)
 	const char *section = "";
 	int i;
 
-	for (i = SET_LIMITS; i <= SET_RLIMITS; i++)
+	for (i = SET_ACCESS; i <= SET_RLIMITS; i++)
 		if (schema[i].sub == it->in)
 			section = schema[i].name;
 	(void)snprintf(buf, 64, "%s%s%s%s", full && it->in != SCHEMA_GLOBAL ? "service." : "",
@@ -255,7 +298,8 @@ schema_name(enum schema_id id, bool full, char *buf)
 bool
 schema_is_list(const struct schema_item *it)
 {
-	return it->type == SCHEMA_LIST || it->type == SCHEMA_LISTEN || it->type == SCHEMA_FLAGS;
+	return it->type == SCHEMA_LIST || it->type == SCHEMA_RULES ||
+		it->type == SCHEMA_LISTEN || it->type == SCHEMA_FLAGS;
 }
 
 const void *
@@ -264,6 +308,8 @@ schema_base(const struct conf_service *s, enum schema_id id)
 	const struct conf_common *c = s->common;
 
 	switch (schema[id].in) {
+	case SCHEMA_ACCESS:
+		return c->access;
 	case SCHEMA_LIMITS:
 		return c->limits;
 	case SCHEMA_TIMEOUTS:
@@ -272,6 +318,10 @@ schema_base(const struct conf_service *s, enum schema_id id)
 		return c->socket;
 	case SCHEMA_SESSION:
 		return c->session;
+	case SCHEMA_BANNER:
+		return c->banner;
+	case SCHEMA_PROXY:
+		return c->proxy;
 	default:
 		return schema[id].flags & SCHEMA_COMMON ? (const void *)c : s;
 	}

@@ -13,8 +13,9 @@
 #include "conf.h"
 
 enum schema_section {
-	SCHEMA_GLOBAL, SCHEMA_SERVICE, SCHEMA_LIMITS, SCHEMA_TIMEOUTS,
-	SCHEMA_SOCKET, SCHEMA_SESSION, SCHEMA_RLIMITS, SCHEMA_SECTIONS
+	SCHEMA_GLOBAL, SCHEMA_SERVICE, SCHEMA_ACCESS, SCHEMA_LIMITS, SCHEMA_TIMEOUTS,
+	SCHEMA_SOCKET, SCHEMA_SESSION, SCHEMA_BANNER, SCHEMA_PROXY, SCHEMA_RLIMITS,
+	SCHEMA_SECTIONS
 };
 
 enum schema_type {		/* and the field it fills */
@@ -23,10 +24,15 @@ enum schema_type {		/* and the field it fills */
 	SCHEMA_NUMBER,		/* an integer of any size */
 	SCHEMA_SIZE,		/* uint32_t, bytes */
 	SCHEMA_DURATION,	/* uint32_t, milliseconds */
+	SCHEMA_DECIMAL,		/* uint32_t, hundredths */
+	SCHEMA_RATE,		/* struct limit_rate */
 	SCHEMA_OCTAL,		/* mode_t */
 	SCHEMA_CHOICE,		/* an integer: which of words */
 	SCHEMA_FLAGS,		/* unsigned, from a list: a bit for each of words */
 	SCHEMA_LIST,		/* const char *const *, at most max of them */
+	SCHEMA_RULES,		/* const struct conf_rule *, at most max of them; equal if the
+				 * texts are, wherever they stand.  NULL if empty, but not
+				 * SET_ALLOW */
 	SCHEMA_LISTEN,		/* listen and n_listen */
 	SCHEMA_INTERNAL,	/* uint8_t, enum internal */
 	SCHEMA_RLIMIT,		/* SOFT[:HARD] of resource, each of type unit */
@@ -42,7 +48,13 @@ enum schema_form {		/* what a text or an element of a list has to be */
 	SCHEMA_DEVICE,		/* the name of a network interface */
 	SCHEMA_ASSIGNMENT,	/* NAME=value */
 	SCHEMA_VARIABLE,	/* NAME */
-	SCHEMA_MULTICAST	/* a literal multicast address */
+	SCHEMA_MULTICAST,	/* a literal multicast address */
+	SCHEMA_ACL,		/* an entry of an access list (acl_entry.h) */
+	SCHEMA_PEER,		/* that, but neither uid: nor gid: */
+	SCHEMA_HOURS,		/* hours of opening (hours.h) */
+	SCHEMA_PRESSURE,	/* cpu:N, memory:N or io:N, N percent */
+	SCHEMA_TEXT_OR_FILE,	/* any bytes but NUL, or file:/PATH */
+	SCHEMA_MUX_NAME		/* NAME or +NAME for tcpmux */
 };
 
 enum {				/* flags */
@@ -60,19 +72,26 @@ enum schema_id {		/* in the order of the manual, section by section */
 	SET_ENABLED, SET_LISTEN, SET_EXEC, SET_INTERNAL, SET_WAIT, SET_PASS,
 	SET_SERVICE_USER, SET_GROUP, SET_GROUPS, SET_DIRECTORY, SET_CHROOT,
 	SET_UMASK, SET_NICE, SET_ENVIRONMENT, SET_PASS_ENVIRONMENT, SET_STDERR,
-	SET_LOG_EVENTS, SET_ON_RELOAD, SET_ARGV0,
-	SET_LIMITS, SET_TIMEOUTS, SET_SOCKET, SET_SESSION, SET_RLIMITS,
+	SET_LOG_EVENTS, SET_ON_RELOAD, SET_KILL, SET_ARGV0, SET_TCPMUX,
+	SET_ACCESS, SET_LIMITS, SET_TIMEOUTS, SET_SOCKET, SET_SESSION, SET_BANNER,
+	SET_PROXY, SET_RLIMITS,
+
+	SET_ALLOW, SET_DENY, SET_HOURS, SET_MAX_LOAD, SET_MAX_PRESSURE,
 
 	SET_INSTANCES, SET_PER_SOURCE, SET_SOURCE_PREFIX4, SET_SOURCE_PREFIX6,
-	SET_WHEN_FULL,
+	SET_RATE, SET_RATE_PER_SOURCE, SET_WHEN_FULL,
 
-	SET_STOP,
+	SET_FIRST_BYTE, SET_TIMEOUTS_IDLE, SET_TOTAL, SET_STOP, SET_LINGER,
 
 	SET_BACKLOG, SET_KEEPALIVE, SET_NODELAY, SET_FREEBIND, SET_DEVICE,
 	SET_RCVBUF, SET_SNDBUF, SET_MARK, SET_TOS, SET_MODE, SET_OWNER,
 	SET_SOCKET_GROUP, SET_BROADCAST, SET_MULTICAST,
 
 	SET_IDLE, SET_MAX, SET_ONCE,
+
+	SET_OPEN, SET_REFUSE,
+
+	SET_FROM, SET_REQUIRED, SET_PROXY_TIMEOUT,
 
 	SET_RLIMIT_AS, SET_RLIMIT_CORE, SET_RLIMIT_CPU, SET_RLIMIT_DATA,
 	SET_RLIMIT_FSIZE, SET_RLIMIT_MEMLOCK, SET_RLIMIT_MSGQUEUE,
@@ -126,6 +145,11 @@ enum schema_id schema_first(unsigned section);
 
 /* The setting of that name (len bytes) in a section, or -1. */
 int schema_find(enum schema_section section, const char *name, size_t len);
+
+/* How many insertions, deletions, changes and swaps of neighbours lead from a to
+ * b; both of at most SCHEMA_DISTANCE bytes. */
+#define SCHEMA_DISTANCE 24
+int schema_distance(const char *a, size_t na, const char *b, size_t nb);
 
 /* Like schema_find, for a name that isn't there: the one that was probably
  * meant, or -1. */

@@ -12,8 +12,9 @@
 #include <sys/types.h>
 
 #include "conf.h"
+#include "textfile.h"
 
-#define SOURCE_BYTES (16 << 20)	/* of one file */
+#define SOURCE_BYTES TEXTFILE_BYTES	/* of one file */
 #define SOURCE_FILES 4096
 #define SOURCE_TOTAL (64 << 20)	/* of all files together */
 #define SOURCE_LINE 4096	/* of one line */

@@ -122,6 +122,28 @@ units_size(const char *s, uint64_t *ret)
 }
 
 int
+units_decimal(const char *s, uint32_t max, uint32_t *ret)
+{
+	static const unsigned weights[] = { 10, 1 };
+	uint64_t n;
+	size_t i;
+
+	s = digits(s, &n);
+	if (!s || n > UINT32_MAX)
+		return -1;
+	n *= 100;
+	if (*s == '.' && s[1]) {
+		s++;
+		for (i = 0; i < 2 && *s >= '0' && *s <= '9'; i++, s++)
+			n += (uint64_t)(*s - '0') * weights[i];
+	}
+	if (*s || n > max)
+		return -1;
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+int
 units_octal(const char *s, unsigned max, unsigned *ret)
 {
 	unsigned n = 0, d;
@@ -180,4 +202,18 @@ const char *
 units_print_size(uint64_t bytes, char *buf)
 {
 	return print(bytes, sizes, buf);
+}
+
+const char *
+units_print_decimal(uint32_t hundredths, char *buf)
+{
+	unsigned whole = hundredths / 100, rest = hundredths % 100;
+
+	if (rest == 0)
+		(void)snprintf(buf, 32, "%u", whole);
+	else if (rest % 10 == 0)
+		(void)snprintf(buf, 32, "%u.%u", whole, rest / 10);
+	else
+		(void)snprintf(buf, 32, "%u.%02u", whole, rest);
+	return buf;
 }

@@ -15,11 +15,13 @@
 int units_number(const char *s, uint64_t min, uint64_t max, uint64_t *ret);	/* decimal only */
 int units_duration_ms(const char *s, uint32_t *ret);	/* 0, 500ms, 30s, 5min, 1h, 2d; a bare number other than 0 is refused */
 int units_size(const char *s, uint64_t *ret);		/* 0, 4096, 64KiB, 10MiB, 1GiB, 64k/64K = KiB */
+int units_decimal(const char *s, uint32_t max, uint32_t *ret);	/* hundredths: 8, 0.5, 12.25 */
 int units_octal(const char *s, unsigned max, unsigned *ret);	/* 022, 0666, 0o22 */
 int units_bool(const char *s, bool *ret);		/* yes no true false on off */
 
 /* Canonical forms, as conf_print writes them; buf of at least 32 bytes. */
 const char *units_print_duration(uint32_t ms, char *buf);
 const char *units_print_size(uint64_t bytes, char *buf);
+const char *units_print_decimal(uint32_t hundredths, char *buf);
 
 #endif

@@ -26,7 +26,8 @@ print_default(const struct schema_item *it)
 			comma = ", ";
 		}
 		(void)fputs(" }", stdout);
-	} else if (it->type == SCHEMA_TEXT || it->type == SCHEMA_CHOICE) {
+	} else if (it->type == SCHEMA_TEXT || it->type == SCHEMA_CHOICE ||
+		   it->type == SCHEMA_RATE) {
 		(void)printf("\"%s\"", text);
 	} else {
 		(void)fputs(text, stdout);

@@ -45,8 +45,42 @@ test_names_of_settings(void **state)
 	expect_names(BASE, BASE "timeouts { stop = 1s } socket { mode = 0 multicast = { ff02::1 } }"
 		     " session { once = yes } rlimits { core = 0 }",
 		     "timeouts,socket,session,rlimits");
+	expect_names(BASE, BASE "kill = tree tcpmux = x access { allow = { } }\n"
+		     "proxy { from = ::1 } banner { open = x }",
+		     "kill,tcpmux,access,banner,proxy");
 	expect_names(BASE "rlimits { core = 0 }", BASE "rlimits { core = 1 }", "rlimits");
 	expect_names(BASE "socket { device = lo }", BASE "socket { device = l0 }", "socket");
+}
+
+/* Where an entry stands is no change, nor is how a value is written. */
+static void
+test_admission(void **state)
+{
+	(void)state;
+	expect_names(BASE "access { allow = { 10.0.0.1, 10.0.0.2 } }",
+		     BASE "access {\n\nallow = {\n10.0.0.1,\n'10.0.0.2' } }", "");
+	expect_names(BASE "access { allow = { 10.0.0.1, 10.0.0.2 } }",
+		     BASE "access { allow = { 10.0.0.2, 10.0.0.1 } }", "access");
+	expect_names(BASE "access { allow = { 10.0.0.1, 10.0.0.2 } }",
+		     BASE "access { allow = { 10.0.0.1 } }", "access");
+	expect_names(BASE "access { allow = { } }", BASE "access { deny = { } }", "access");
+	expect_names(BASE "access { deny = { } }", BASE, "");
+	expect_names(BASE "access { max_load = 1 }", BASE "access { max_load = 1.0 }", "");
+	expect_names(BASE "access { max_load = 1 }", BASE "access { max_load = 1.01 }", "access");
+	expect_names(BASE "access { max_pressure = \"io:1\" }", BASE, "access");
+	expect_names(BASE "access { hours = \"1:00-2:00\" }", BASE, "access");
+	expect_names("listen = tcp:1 exec = /a limits { rate = \"60/60s\" }",
+		     "listen = tcp:1 exec = /a limits { rate = \"60/1min\" }", "");
+	expect_names("listen = tcp:1 exec = /a limits { rate = \"60/60s\" }",
+		     "listen = tcp:1 exec = /a limits { rate = \"1/1s\" }", "limits");
+	expect_names(BASE "banner { open = \"\\r\\n\" }", BASE "banner { open = '\\x0d\\12' }",
+		     "");
+	expect_names(BASE "banner { open = '\\r\\n' }", BASE "banner { open = '\\n' }", "banner");
+	expect_names(BASE "proxy { from = ::1 }", BASE "proxy { from = ::1 required = no }",
+		     "proxy");
+	expect_names(BASE "tcpmux = a", BASE "tcpmux = \"+A\"", "tcpmux");
+	expect_names(BASE "tcpmux = a", BASE "tcpmux = A", "");
+	expect_names(BASE "timeouts { idle = 1s }", BASE "timeouts { total = 1s }", "timeouts");
 }
 
 static void
@@ -129,6 +163,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_of_settings),
+		cmocka_unit_test(test_admission),
 		cmocka_unit_test(test_cut_at_the_end_of_the_buffer),
 		cmocka_unit_test(test_added_removed_changed),
 		cmocka_unit_test(test_global_settings),

@@ -162,7 +162,8 @@ test_S16_ill_formed_never_loads(void **state)
 		"socket { multicast = { \"10.0.0.1\" } }", "socket { multicast = { name } }",
 		"socket { rcvbuf = 2GiB }", "socket { rcvbuf = 5kg }", "socket { freebind = maybe }",
 		"limits { source_prefix4 = 33 }", "limits { source_prefix6 = 129 }",
-		"timeouts { stop = 5 }", "timeouts { stop = 5parsecs }", "access { allow = { } }",
+		"timeouts { stop = 5 }", "timeouts { stop = 5parsecs }", "access { allow = all }",
+		"access { only_from = { } }", "no_access = { \"10.0.0.1\" }",
 	};
 	char text[512];
 	size_t i;
@@ -273,8 +274,12 @@ test_unknown_settings(void **state)
 		     "x: did you mean 'timeouts.stop'?");
 	expect_error("service x { limits { instanecs = 1 } }\n", "test.conf:1: unknown setting "
 		     "'limits.instanecs' in service x: did you mean 'limits.instances'?");
-	expect_error("defaults { access { allow = { } } }\n",
-		     "test.conf:1: unknown setting 'access' in defaults");
+	expect_error("defaults { sandbox { allow = { } } }\n",
+		     "test.conf:1: unknown setting 'sandbox' in defaults");
+	expect_error("service x { allow = { } }\n", "test.conf:1: unknown setting 'allow' in "
+		     "service x: did you mean 'access.allow'?");
+	expect_error("service x { access { alow = { } } }\n", "test.conf:1: unknown setting "
+		     "'access.alow' in service x: did you mean 'access.allow'?");
 }
 
 static void
@@ -347,6 +352,9 @@ static void
 test_trap9_control_characters(void **state)
 {
 	(void)state;
+	conf_free(expect_good("banner { open = \"a\\r\\n\" }"));
+	expect_bad("banner { open = \"file:/a\\r\" }",
+		   "banner.open: control characters in a path, not 'file:/a\\x0d'");
 	expect_error("\nlog = \"/a\\nb\"\n",
 		     "test.conf:2: log: control characters can't be used");
 	assert_null(conf_from("log = \"/a\\x00b\"\n", NULL, 1000, false));
@@ -514,7 +522,7 @@ test_example_file(void **state)
 	s.listen = builtin->services[0].listen;
 	s.n_listen = builtin->services[0].n_listen;
 	(void)conf_diff_service(&s, builtin->services, buf, sizeof(buf));
-	assert_string_equal(buf, "rlimits");
+	assert_string_equal(buf, "access,proxy,rlimits");
 	assert_int_equal(s.common->n_rlimits, SCHEMA_RLIMIT_ITEMS);
 	conf_free(builtin);
 	conf_free(c);
