@@ -14,30 +14,27 @@
 
 #include "conn.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "drain.h"
 #include "fd.h"
 #include "internal.h"
 
 enum {
 	ROUNDS = 8,		/* reads or writes in a turn: others want theirs */
 	PATTERN = 4,		/* chargen: periods of its text held ready */
-	DRAIN_BYTES = 65536,	/* after an answer: read at most so much */
-	DRAIN_MS = 2000,	/* and so long, so that no reset kills it */
 };
 
 struct conns {
 	struct ev *ev;
 	struct slots *slots;
 	const struct scratch *scratch;
+	struct drains *drains;
 	char *pattern;			/* made for the first chargen */
-	struct list draining;		/* all wait as long: oldest first */
-	struct ev_timer timer;
 };
 
 struct conn {
@@ -49,9 +46,7 @@ struct conn {
 	bool seqpacket;
 	bool eof;			/* the peer writes no more */
 	uint32_t at;			/* chargen: where in its period */
-	struct list draining;
-	int64_t drain_until_ms;
-	size_t drained;
+	struct drain *drain;		/* daytime, time: after the answer; it has the fd */
 	unsigned char *pending;		/* echo: what is still to be written */
 	size_t begin, end;
 };
@@ -72,8 +67,10 @@ static void
 finish(struct conn *c, int error)
 {
 	(void)ev_io_set(&c->io, 0);	/* stopping does not fail */
-	list_remove(&c->draining);
 	fd_close(&c->fd);
+	if (c->drain != NULL)
+		drain_stop(c->drain);
+	c->drain = NULL;
 	free(c->pending);
 	c->pending = NULL;
 	slots_end(c->all->slots, &c->holding, error);
@@ -207,7 +204,7 @@ on_echo(int fd, short what, void *arg)
 		echo_in(c);
 }
 
-/* Discard, and what others read only to have it read */
+/* Discard, and what chargen reads only to have it read */
 
 /* False if the connection is gone. */
 static bool
@@ -284,36 +281,15 @@ chargen_ready(struct conns *all)
 /* Daytime and time */
 
 static void
-on_drain(int fd, short what, void *arg)
+on_drained(const struct drain_end *end, void *arg)
 {
 	struct conn *c = arg;
-	size_t n;
 
-	(void)fd;
-	(void)what;
-	if (!drop_input(c, &n))
-		return;
-	c->drained += n;
-	if (c->eof || c->drained >= DRAIN_BYTES)
-		finish(c, 0);
-}
-
-static void
-on_drain_timer(void *arg)
-{
-	struct conns *all = arg;
-	int64_t now_ms = ev_now_ms(all->ev);
-
-	while (!list_empty(&all->draining)) {
-		struct conn *c = LIST_OBJECT(all->draining.next, struct conn, draining);
-
-		if (c->drain_until_ms > now_ms) {
-			/* it fails for want of memory; the next answer starts it again */
-			(void)ev_timer_start(&all->timer, c->drain_until_ms - now_ms);
-			return;
-		}
-		finish(c, 0);
-	}
+	c->drain = NULL;
+	c->holding.report.bytes_in += end->bytes;
+	if (c->seqpacket)
+		c->holding.report.datagrams_in += end->reads;
+	finish(c, end->error);
 }
 
 /* The whole answer, then the end of file; the rest is reading. */
@@ -322,6 +298,7 @@ answer(struct conn *c)
 {
 	char text[INTERNAL_TEXT];
 	size_t len = 4;
+	int fd = c->fd;
 	ssize_t n;
 
 	if (c->internal == INTERNAL_DAYTIME)
@@ -335,14 +312,10 @@ answer(struct conn *c)
 		finish(c, EAGAIN);
 		return;
 	}
-	if (shutdown(c->fd, SHUT_WR) < 0) {
+	c->fd = -1;
+	c->drain = drain_start(c->all->drains, fd, DRAIN_MS, on_drained, c);
+	if (c->drain == NULL)
 		finish(c, errno);
-		return;
-	}
-	c->drain_until_ms = ev_now_ms(c->all->ev) + DRAIN_MS;
-	list_append(&c->all->draining, &c->draining);
-	if (!ev_timer_active(&c->all->timer) && ev_timer_start(&c->all->timer, DRAIN_MS) < 0)
-		finish(c, ENOMEM);
 }
 
 /* All */
@@ -366,8 +339,7 @@ static const struct {
 	[INTERNAL_ECHO] = { on_echo, EV_IN },
 	[INTERNAL_DISCARD] = { on_discard, EV_IN },
 	[INTERNAL_CHARGEN] = { on_chargen, EV_IN | EV_OUT },
-	[INTERNAL_DAYTIME] = { on_drain, EV_IN },
-	[INTERNAL_TIME] = { on_drain, EV_IN },
+	/* daytime and time wait for nothing */
 };
 
 static void
@@ -378,8 +350,10 @@ start(struct conn *c)
 		finish(c, ENOMEM);
 		return;
 	}
-	if (watch(c, services[c->internal].what) && services[c->internal].ready == on_drain)
+	if (services[c->internal].ready == NULL)
 		answer(c);
+	else
+		(void)watch(c, services[c->internal].what);	/* false: it is gone */
 }
 
 int
@@ -387,7 +361,7 @@ conns_add(struct conns *all, const struct msg_conn *m, int fd)
 {
 	struct conn *c;
 
-	if (m->internal <= INTERNAL_NONE || m->internal >= INTERNAL_MAX || m->seqpacket > 1) {
+	if (!internal_serves(m->internal) || m->seqpacket > 1) {
 		fd_close(&fd);
 		return -1;
 	}
@@ -401,7 +375,6 @@ conns_add(struct conns *all, const struct msg_conn *m, int fd)
 	c->fd = fd;
 	c->internal = (uint8_t)m->internal;
 	c->seqpacket = m->seqpacket;
-	list_init(&c->draining);
 	c->holding.close = close_conn;
 	c->holding.free = free_conn;
 	if (slots_take(all->slots, &c->holding, m->slot, m->generation) < 0) {
@@ -414,7 +387,8 @@ conns_add(struct conns *all, const struct msg_conn *m, int fd)
 }
 
 struct conns *
-conns_new(struct ev *ev, struct slots *slots, const struct scratch *scratch)
+conns_new(struct ev *ev, struct slots *slots, const struct scratch *scratch,
+	  struct drains *drains)
 {
 	struct conns *all = calloc(1, sizeof *all);
 
@@ -423,8 +397,7 @@ conns_new(struct ev *ev, struct slots *slots, const struct scratch *scratch)
 	all->ev = ev;
 	all->slots = slots;
 	all->scratch = scratch;
-	list_init(&all->draining);
-	ev_timer_init(ev, &all->timer, on_drain_timer, all);
+	all->drains = drains;
 	return all;
 }
 
@@ -433,8 +406,6 @@ conns_free(struct conns *all)
 {
 	if (all == NULL)
 		return;
-	assert(list_empty(&all->draining));
-	ev_timer_stop(&all->timer);
 	free(all->pattern);
 	free(all);
 }

@@ -12,10 +12,13 @@
 #include "slots.h"
 
 struct conns;
+struct drains;
 
-struct conns *conns_new(struct ev *ev, struct slots *slots, const struct scratch *scratch);
+/* All pointers are borrowed. */
+struct conns *conns_new(struct ev *ev, struct slots *slots, const struct scratch *scratch,
+			struct drains *drains);
 
-/* After slots_free, which closes the connections. */
+/* After slots_free, which closes the connections, and before drains_free. */
 void conns_free(struct conns *all);
 
 /* Serves a connection, until slots_end.  Takes fd; -1: none was left for it.

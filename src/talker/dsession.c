@@ -48,24 +48,6 @@ touch(struct dsession *s)
 	list_append(&s->port->sessions, &s->order);
 }
 
-/* Asks for another session, for what came after the last one.  The peer is gone
- * if that can't be. */
-static bool
-ask_again(struct port *port, struct peer *p)
-{
-	struct peers *peers = port->all->peers;
-
-	if (p->queued > 0) {
-		peers_ask(peers, p);
-		if (port_ask(port, p) == 0)
-			return true;
-		port->count.queue += p->queued;
-		port_changed(port);
-	}
-	peers_remove(peers, p);
-	return false;
-}
-
 /* May free the port, too. */
 static void
 finish(struct dsession *s, int error)
@@ -84,7 +66,8 @@ finish(struct dsession *s, int error)
 		p = NULL;
 	}
 	slots_end(port->all->slots, &s->holding, error);
-	if (p == NULL || !ask_again(port, p))
+	/* for another session, if anything came after this one */
+	if (p == NULL || !port_ask_again(port, p))
 		port_release(port);	/* else it is held for the question */
 }
 
@@ -115,7 +98,7 @@ dsession_feed(struct dsession *s, const void *data, size_t len)
 	}
 	if (s->shut) {
 		/* counted by the next one; to wait for it is no life of this one */
-		r->dropped += !peers_push(s->port->all->peers, s->peer, data, len);
+		r->dropped += !peers_push(s->port->all->peers, s->peer, data, len, NULL, 0);
 		return;
 	}
 	r->datagrams_in++;

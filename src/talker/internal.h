@@ -7,6 +7,7 @@
 #ifndef HATCHD_INTERNAL_H
 #define HATCHD_INTERNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,14 @@
 #define INTERNAL_PERIOD (INTERNAL_LINE * INTERNAL_LINES)
 #define INTERNAL_DGRAM 512	/* chargen's longest datagram (RFC 864) */
 #define INTERNAL_TEXT 48	/* room for a daytime */
+
+/* Whether it is a service of this list: not NONE, and not TCPMUX, which only leads
+ * to others. */
+static inline bool
+internal_serves(uint32_t what)
+{
+	return what > INTERNAL_NONE && what < INTERNAL_MAX && what != INTERNAL_TCPMUX;
+}
 
 /* "Fri, 20 Nov 2026 17:30:00 +0000\r\n", without NUL; returns its length.
  * RFC 867 leaves the form open; this is RFC 5322's, always in UTC.  unix_s is

@@ -17,12 +17,17 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "fd.h"
+
+#define NO_USER 65534		/* the kernel's overflow uid */
+
 union control {
 	struct cmsghdr align;
 	char in4[CMSG_SPACE(sizeof(struct in_pktinfo))];
 	char in6[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	char both[CMSG_SPACE(sizeof(struct in_pktinfo)) +
 		  CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	char cred[CMSG_SPACE(sizeof(struct ucred))];
 };
 
 union name {
@@ -107,8 +112,48 @@ find_local(struct msghdr *h, struct packet *k, uint16_t port)
 	}
 }
 
+/* Whoever may send to a UNIX socket can add descriptors. */
+static void
+close_all(const struct cmsghdr *c)
+{
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+		fd_close(&fd);
+	}
+}
+
+/* Who sent it.  One that was sent before the kernel was asked to note that has no
+ * process and the user id that means none. */
+static void
+find_sender(struct msghdr *h, struct packet *k)
+{
+	struct ucred u;
+
+	memset(&k->peer, 0, sizeof k->peer);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS)
+			close_all(c);
+		if (c->cmsg_type != SCM_CREDENTIALS)
+			continue;
+		memcpy(&u, CMSG_DATA(c), sizeof u);
+		if (u.pid == 0 && u.uid == NO_USER)
+			continue;
+		k->peer.family = k->local.family = AF_UNIX;
+		k->peer.cred.pid = (uint32_t)u.pid;
+		k->peer.cred.uid = u.uid;
+		k->peer.cred.gid = u.gid;
+	}
+	k->name = h->msg_name;
+	k->name_len = h->msg_namelen;
+}
+
 int
-packets_recv(struct packets *p, int fd, uint16_t port)
+packets_recv(struct packets *p, int fd, bool is_unix, uint16_t port)
 {
 	int n;
 
@@ -129,6 +174,10 @@ packets_recv(struct packets *p, int fd, uint16_t port)
 
 		*k = (struct packet){ .data = p->data[i], .len = p->head[i].msg_len,
 				      .cut = (h->msg_flags & MSG_TRUNC) != 0 };
+		if (is_unix) {
+			find_sender(h, k);
+			continue;
+		}
 		(void)addr_from_sockaddr(&p->name[i].sa, h->msg_namelen, &k->peer);
 		find_local(h, k, port);
 	}
@@ -205,14 +254,13 @@ packet_send(int fd, const struct addr *peer, const struct addr *from,
 }
 
 int
-packets_reply(const struct packets *p, int i, int fd, const void *data, size_t len)
+packet_reply(int fd, const void *name, size_t name_len, const void *data, size_t len)
 {
-	socklen_t namelen = p->head[i].msg_hdr.msg_namelen;
 	struct iovec iov = { (void *)data, len };
-	struct msghdr h = { .msg_name = (void *)&p->name[i], .msg_namelen = namelen,
+	struct msghdr h = { .msg_name = (void *)name, .msg_namelen = (socklen_t)name_len,
 			    .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (namelen <= offsetof(struct sockaddr_un, sun_path)) {
+	if (name_len <= offsetof(struct sockaddr_un, sun_path)) {
 		errno = EDESTADDRREQ;
 		return -1;
 	}

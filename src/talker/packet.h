@@ -19,12 +19,14 @@
 #define PACKET_BATCH 32		/* datagrams read at once */
 
 struct packet {
-	struct addr peer;
+	struct addr peer;	/* UNIX: credentials; none if the kernel doesn't tell */
 	struct addr local;	/* where it was sent to */
 	bool own;		/* an address of ours: the answer's source */
 	bool cut;		/* longer than PACKET_MAX */
 	unsigned char *data;
 	size_t len;
+	const void *name;	/* UNIX: the sender's, as the kernel gave it */
+	size_t name_len;
 };
 
 struct packets;			/* the room for a batch, reused */
@@ -33,8 +35,8 @@ struct packets *packets_new(void);
 void packets_free(struct packets *p);
 
 /* Reads what waits, at most a batch; fills packets_at(p, 0) on.  The number
- * read, or -1 and errno.  port is the socket's own. */
-int packets_recv(struct packets *p, int fd, uint16_t port);
+ * read, or -1 and errno.  port is the socket's own (not of a UNIX one). */
+int packets_recv(struct packets *p, int fd, bool is_unix, uint16_t port);
 const struct packet *packets_at(const struct packets *p, int i);
 
 /* A datagram to peer, from `from` unless that is NULL; both AF_INET or
@@ -42,9 +44,8 @@ const struct packet *packets_at(const struct packets *p, int i);
 int packet_send(int fd, const struct addr *peer, const struct addr *from,
 		const void *data, size_t len);
 
-/* To whoever sent packet i, by the name that the kernel gave: UNIX sockets.
- * EDESTADDRREQ if it has none. */
-int packets_reply(const struct packets *p, int i, int fd, const void *data, size_t len);
+/* To the sender of that name: UNIX sockets.  EDESTADDRREQ if it has none. */
+int packet_reply(int fd, const void *name, size_t name_len, const void *data, size_t len);
 
 /* Whether there can be somebody behind that address and port: not port 0, no
  * multicast, broadcast or unspecified address. */

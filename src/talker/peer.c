@@ -195,6 +195,7 @@ peers_add(struct peers *all, struct port *port, const struct addr *addr,
 	p->state = PEER_ASKING;
 	p->rate = (struct log_rate){ 0 };
 	p->session = NULL;
+	p->left = 0;
 	p->queue = NULL;
 	p->queue_end = &p->queue;
 	p->queued = p->queued_bytes = 0;
@@ -245,10 +246,11 @@ peers_asking(struct peers *all, uint32_t handle, uint32_t generation)
 }
 
 bool
-peers_push(struct peers *all, struct peer *p, const void *data, size_t len)
+peers_push(struct peers *all, struct peer *p, const void *data, size_t len, const void *name,
+	   size_t name_len)
 {
 	struct peer_datagram *d;
-	size_t size = sizeof *d + len;
+	size_t size = sizeof *d + len + name_len;
 
 	if (p->queued >= PEER_QUEUE || p->queued_bytes + len > PEER_QUEUE_BYTES ||
 	    all->queued_bytes + size > PEERS_QUEUE_BYTES)
@@ -258,7 +260,10 @@ peers_push(struct peers *all, struct peer *p, const void *data, size_t len)
 		return false;
 	d->next = NULL;
 	d->len = len;
+	d->name_len = name_len;
 	memcpy(d->data, data, len);
+	if (name_len > 0)
+		memcpy(d->data + len, name, name_len);
 	*p->queue_end = d;
 	p->queue_end = &d->next;
 	p->queued++;
@@ -279,6 +284,6 @@ peers_pop(struct peers *all, struct peer *p)
 		p->queue_end = &p->queue;
 	p->queued--;
 	p->queued_bytes -= (uint32_t)d->len;
-	all->queued_bytes -= sizeof *d + d->len;
+	all->queued_bytes -= sizeof *d + d->len + d->name_len;
 	return d;
 }

@@ -33,8 +33,8 @@ enum peer_state {
 
 struct peer_datagram {
 	struct peer_datagram *next;
-	size_t len;
-	unsigned char data[];
+	size_t len, name_len;
+	unsigned char data[];	/* and its sender's name, behind it */
 };
 
 struct peer {
@@ -49,6 +49,7 @@ struct peer {
 	struct peer *chain;
 	struct list order;	/* with a verdict: idlest first; or free */
 	int64_t until_ms;
+	uint32_t left;		/* PEER_SERVED: datagrams it is good for; UINT32_MAX: any number */
 	struct log_rate rate;	/* of what it may make us send */
 	struct dsession *session;
 	struct peer_datagram *queue, **queue_end;
@@ -85,8 +86,10 @@ void peers_touch(struct peers *all, struct peer *p);
 uint32_t peers_handle(const struct peers *all, const struct peer *p);
 struct peer *peers_asking(struct peers *all, uint32_t handle, uint32_t generation);
 
-/* Keeps a copy of a datagram; false if that is too much. */
-bool peers_push(struct peers *all, struct peer *p, const void *data, size_t len);
+/* Keeps a copy of a datagram; false if that is too much.  name: what the kernel
+ * says who sent it, for a socket that needs more than the peer's address. */
+bool peers_push(struct peers *all, struct peer *p, const void *data, size_t len,
+		const void *name, size_t name_len);
 /* The oldest that is kept, for the caller to free; NULL at the end. */
 struct peer_datagram *peers_pop(struct peers *all, struct peer *p);
 

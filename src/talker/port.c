@@ -21,6 +21,7 @@
 #include "addr.h"
 #include "dsession.h"
 #include "fd.h"
+#include "internal.h"
 #include "log.h"
 #include "packet.h"
 #include "peer.h"
@@ -147,6 +148,22 @@ port_ask(struct port *p, struct peer *peer)
 	return 0;
 }
 
+bool
+port_ask_again(struct port *p, struct peer *peer)
+{
+	struct peers *peers = p->all->peers;
+
+	if (peer->queued > 0) {
+		peers_ask(peers, peer);
+		if (port_ask(p, peer) == 0)
+			return true;
+		p->count.queue += peer->queued;
+		port_changed(p);
+	}
+	peers_remove(peers, peer);
+	return false;
+}
+
 /* Life */
 
 void
@@ -220,11 +237,12 @@ makes_sense(const struct msg_dgram *m, int fd)
 	int type = 0, domain = 0;
 	socklen_t type_len = sizeof type, domain_len = sizeof domain;
 
-	if (m->listener >= PORTS_MAX || m->internal >= INTERNAL_MAX || m->once > 1)
+	if (m->listener >= PORTS_MAX || m->once > 1 ||
+	    (m->internal != INTERNAL_NONE && !internal_serves(m->internal)))
 		return false;
 	if (m->family != AF_INET && m->family != AF_INET6 &&
 	    (m->family != AF_UNIX || m->internal == INTERNAL_NONE))
-		return false;		/* a UNIX peer has no address to ask about */
+		return false;		/* a UNIX peer has no address to send to */
 	if (fd < 0)
 		return true;
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 &&

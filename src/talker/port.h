@@ -79,6 +79,9 @@ void ports_drop(struct ports *all, uint32_t number);
 /* Asks the master about a peer, which is PEER_ASKING.  The caller holds the port
  * until the answer.  -1 and errno: nothing was asked. */
 int port_ask(struct port *p, struct peer *peer);
+/* The same for a peer that has got an answer or was in a session, if it has more
+ * that waits.  False: the peer is gone. */
+bool port_ask_again(struct port *p, struct peer *peer);
 
 void port_hold(struct port *p);
 void port_release(struct port *p);	/* may free it */

@@ -4,7 +4,8 @@
 /*
  * The table of what is held for which slot; talker, one for all connections
  * and sessions.  It has a pointer for every slot of the board in memory that
- * costs nothing until it is touched.  Called by talker.c, conn.c, dsession.c.
+ * costs nothing until it is touched.  Called by talker.c, conn.c, dsession.c,
+ * farewell.c, visit.c.
  */
 #include "config.h"
 
@@ -22,6 +23,11 @@ struct slots {
 	unsigned held;
 	bool silent;			/* being freed: tell nobody */
 	struct holding *at[BOARD_SESSIONS];
+};
+
+struct refused {			/* what had no other memory to be told from */
+	struct holding holding;
+	struct msg_passed passed;
 };
 
 struct slots *
@@ -78,16 +84,20 @@ slots_take(struct slots *s, struct holding *h, uint32_t slot, uint32_t generatio
 static bool
 tell(struct slots *s, const struct holding *h)
 {
-	union msg m = { .ended = h->report };
+	enum msg_type type = h->passed != NULL ? MSG_PASSED : MSG_ENDED;
+	union msg m;
 
-	return s->silent || msg_send(s->link, &m, MSG_ENDED, -1) == 0 || errno == EPIPE;
+	if (h->passed != NULL)
+		m.passed = *h->passed;
+	else
+		m.ended = h->report;
+	return s->silent || msg_send(s->link, &m, type, -1) == 0 || errno == EPIPE;
 }
 
-void
-slots_end(struct slots *s, struct holding *h, int error)
+static void
+over(struct slots *s, struct holding *h)
 {
 	h->over = true;
-	h->report.error = (uint32_t)error;
 	/* what waits goes first, so that the oldest is told first */
 	if (list_empty(&s->untold) && tell(s, h))
 		leave(s, h);
@@ -95,28 +105,65 @@ slots_end(struct slots *s, struct holding *h, int error)
 		list_append(&s->untold, &h->untold);
 }
 
+void
+slots_end(struct slots *s, struct holding *h, int error)
+{
+	h->report.error = (uint32_t)error;
+	over(s, h);
+}
+
+void
+slots_pass(struct slots *s, struct holding *h, struct msg_passed *passed)
+{
+	passed->slot = h->report.slot;
+	passed->generation = h->report.generation;
+	h->passed = passed;
+	over(s, h);
+}
+
 static void
 free_refused(struct holding *h)
 {
-	free(h);
+	free(h);	/* the first member */
+}
+
+static void
+refuse(struct slots *s, const struct refused *now)
+{
+	struct refused *r;
+
+	if (list_empty(&s->untold) && tell(s, &now->holding))
+		return;
+	r = malloc(sizeof *r);
+	if (r == NULL)
+		fatalx("talker: no memory to tell the end of slot %u", now->holding.report.slot);
+	*r = *now;
+	if (r->holding.passed != NULL)
+		r->holding.passed = &r->passed;
+	r->holding.over = true;
+	r->holding.free = free_refused;
+	list_init(&r->holding.untold);
+	list_append(&s->untold, &r->holding.untold);
 }
 
 void
 slots_refuse(struct slots *s, uint32_t slot, uint32_t generation, int error)
 {
-	struct holding *h, now = { .report = { .slot = slot, .generation = generation,
-					       .error = (uint32_t)error } };
+	struct refused r = { .holding.report = { .slot = slot, .generation = generation,
+						 .error = (uint32_t)error } };
 
-	if (list_empty(&s->untold) && tell(s, &now))
-		return;
-	h = malloc(sizeof *h);
-	if (h == NULL)
-		fatalx("talker: no memory to tell the end of slot %u", slot);
-	*h = now;
-	h->over = true;
-	h->free = free_refused;
-	list_init(&h->untold);
-	list_append(&s->untold, &h->untold);
+	refuse(s, &r);
+}
+
+void
+slots_refuse_pass(struct slots *s, uint32_t slot, uint32_t generation, enum passed result)
+{
+	struct refused r = { .holding.report = { .slot = slot, .generation = generation },
+			     .passed = { .slot = slot, .generation = generation,
+					 .result = result, .service = UINT32_MAX } };
+
+	r.holding.passed = &r.passed;
+	refuse(s, &r);
 }
 
 void

@@ -6,8 +6,9 @@
  * that it is over.
  *
  * Connections and datagram sessions embed a struct holding.  Each one that was
- * taken ends with exactly one MSG_ENDED; when the link has no room the holding
- * stays in its slot until it has, so nothing but the table bounds what waits.
+ * taken ends with exactly one MSG_ENDED, or MSG_PASSED if the master goes on with
+ * it; when the link has no room the holding stays in its slot until it has, so
+ * nothing but the table bounds what waits.
  */
 #ifndef HATCHD_SLOTS_H
 #define HATCHD_SLOTS_H
@@ -25,6 +26,7 @@ struct holding {
 	struct msg_ended report;	/* its owner counts here as it goes */
 	void (*close)(struct holding *h);	/* end now (ends in slots_end) */
 	void (*free)(struct holding *h);	/* it has been told: free the memory */
+	struct msg_passed *passed;	/* told instead of the report; set by slots_pass */
 	struct list untold;
 	bool over;
 };
@@ -48,8 +50,14 @@ int slots_take(struct slots *s, struct holding *h, uint32_t slot, uint32_t gener
 /* h holds nothing any more: tells it and frees it, now or when it is told. */
 void slots_end(struct slots *s, struct holding *h, int error);
 
-/* The same for a session that could not even be taken. */
+/* The same, but it is the master's again: tells *passed, whose slot and
+ * generation are filled in, and which lives as long as h. */
+void slots_pass(struct slots *s, struct holding *h, struct msg_passed *passed);
+
+/* The same two for what could not even be taken. */
 void slots_refuse(struct slots *s, uint32_t slot, uint32_t generation, int error);
+void slots_refuse_pass(struct slots *s, uint32_t slot, uint32_t generation,
+		       enum passed result);
 
 /* MSG_CLOSE: nothing happens if that generation is over already. */
 void slots_close(struct slots *s, uint32_t slot, uint32_t generation);

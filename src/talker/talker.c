@@ -18,10 +18,14 @@
 #include "board.h"
 #include "conn.h"
 #include "control.h"
+#include "drain.h"
 #include "errlog.h"
+#include "farewell.h"
 #include "fd.h"
 #include "log.h"
 #include "msg.h"
+#include "muxtab.h"
+#include "prefix.h"
 #include "slots.h"
 #include "udp.h"
 
@@ -33,6 +37,10 @@ struct talker {
 	struct board *board;		/* from MSG_START on */
 	struct scratch scratch;
 	struct slots *slots;
+	struct drains *drains;
+	struct muxtab *mux;
+	struct prefixes prefixes;
+	struct farewells *farewells;
 	struct conns *conns;
 	struct udp *udp;
 	struct errlog *errlog;
@@ -137,6 +145,16 @@ dispatch(struct talker *t, const union msg *m, int *fd)
 	case MSG_CLOSE:
 		slots_close(t->slots, m->close.slot, m->close.generation);
 		return true;
+	case MSG_PREFIX:
+		return prefix_read(&t->prefixes, &m->prefix, take(fd)) == 0;
+	case MSG_GREET:
+		return prefix_greet(&t->prefixes, &m->greet, take(fd)) == 0;
+	case MSG_REFUSE:
+		return farewell_refuse(t->farewells, &m->refuse, take(fd)) == 0;
+	case MSG_LINGER:
+		return farewell_linger(t->farewells, &m->linger, take(fd)) == 0;
+	case MSG_MUX:
+		return muxtab_set(t->mux, &m->mux) == 0;
 	case MSG_STOP:
 		stop(t, 0);
 		return true;
@@ -186,6 +204,26 @@ on_turn(void *arg)
 	log_flush();
 }
 
+/* All that serve; false if memory is out. */
+static bool
+make_modules(struct talker *t)
+{
+	t->scratch.size = SCRATCH;
+	t->scratch.bytes = malloc(SCRATCH);
+	t->slots = slots_new(t->link);
+	t->mux = muxtab_new();
+	t->drains = drains_new(t->ev, &t->scratch);
+	if (t->scratch.bytes == NULL || t->slots == NULL || t->mux == NULL || t->drains == NULL)
+		return false;
+	t->prefixes = (struct prefixes){
+		.visits = { t->ev, t->slots, &t->scratch, t->drains }, .mux = t->mux,
+	};
+	t->farewells = farewells_new(t->slots, &t->scratch, t->drains);
+	t->conns = conns_new(t->ev, t->slots, &t->scratch, t->drains);
+	t->udp = udp_new(t->ev, t->link, t->slots, &t->scratch);
+	return t->farewells != NULL && t->conns != NULL && t->udp != NULL;
+}
+
 struct talker *
 talker_new(struct ev *ev, int link_fd)
 {
@@ -197,15 +235,7 @@ talker_new(struct ev *ev, int link_fd)
 	}
 	t->ev = ev;
 	t->link = msg_link_new(ev, link_fd, PROTO_DOWN, on_message, on_broken, on_room, t);
-	t->scratch.size = SCRATCH;
-	t->scratch.bytes = malloc(SCRATCH);
-	if (t->link != NULL)
-		t->slots = slots_new(t->link);
-	if (t->slots != NULL && t->scratch.bytes != NULL) {
-		t->conns = conns_new(ev, t->slots, &t->scratch);
-		t->udp = udp_new(ev, t->link, t->slots, &t->scratch);
-	}
-	if (t->conns == NULL || t->udp == NULL) {
+	if (t->link == NULL || !make_modules(t)) {
 		talker_free(t);
 		return NULL;
 	}
@@ -220,6 +250,9 @@ talker_free(struct talker *t)
 		return;
 	slots_free(t->slots);		/* ends connections and sessions */
 	conns_free(t->conns);
+	farewells_free(t->farewells);
+	drains_free(t->drains);
+	muxtab_free(t->mux);
 	udp_free(t->udp);
 	errlog_free(t->errlog);
 	control_free(t->control);

@@ -3,8 +3,8 @@
 
 /*
  * Reads the datagram sockets; talker, called by talker.c and the loop.  Policy
- * is the master's: each new peer is asked about, once, and what it says is
- * remembered as long as it says.  What stands here is what no policy may
+ * is the master's: each new peer is asked about, and what it says is remembered
+ * as long, and for as many datagrams, as it says.  What stands here is what no policy may
  * allow, so that two services can never answer each other for ever.
  */
 #include "config.h"
@@ -65,46 +65,37 @@ count_answer(struct port *port, int sent, long len)
 	port->count.bytes_out += (uint64_t)len;
 }
 
+/* A UNIX peer gets an answer if it has a name that can be reached from here: in
+ * the empty root, one in the abstract namespace. */
+static int
+answer(struct port *port, const struct peer *p, const struct packet *k, const void *text,
+       size_t len)
+{
+	if (port->family == AF_UNIX)
+		return packet_reply(port->fd, k->name, k->name_len, text, len);
+	return packet_send(port->fd, &p->addr, p->own ? &p->local : NULL, text, len);
+}
+
 static void
-serve(struct port *port, struct peer *p, const void *data, size_t len)
+serve(struct port *port, struct peer *p, const struct packet *k)
 {
 	unsigned char buf[INTERNAL_DGRAM];
 	uint32_t left_out;
 	const void *text;
 	long n;
 
-	if (port->internal == INTERNAL_CHARGEN &&
+	if (p->left != UINT32_MAX)
+		p->left--;
+	if (port->internal == INTERNAL_CHARGEN && port->family != AF_UNIX &&
 	    !log_rate(&p->rate, ev_now_ms(port->all->ev), CHARGEN_BURST, CHARGEN_MS,
 		      &left_out)) {
 		port->count.loop++;
 		port_changed(port);
 		return;
 	}
-	n = answer_to(port, data, len, buf, &text);
-	if (n >= 0)
-		count_answer(port, packet_send(port->fd, &p->addr, p->own ? &p->local : NULL,
-					       text, (size_t)n), n);
-}
-
-/* A UNIX peer is whoever may open the socket; it can't pretend to be another,
- * so it is not asked about.  It gets an answer if it has a name that can be
- * reached from here: in the empty root, one in the abstract namespace. */
-static void
-serve_unix(struct port *port, int i, const struct packet *k)
-{
-	unsigned char buf[INTERNAL_DGRAM];
-	const void *text;
-	long n;
-
-	if (k->cut) {
-		port->count.queue++;
-		port_changed(port);
-		return;
-	}
 	n = answer_to(port, k->data, k->len, buf, &text);
 	if (n >= 0)
-		count_answer(port, packets_reply(port->all->packets, i, port->fd, text,
-						 (size_t)n), n);
+		count_answer(port, answer(port, p, k, text, (size_t)n), n);
 }
 
 static void
@@ -125,8 +116,15 @@ no_room(struct port *port)
 
 /* Asking */
 
-/* A new peer (p is NULL), one whose verdict is out of date, or one about which
- * no answer came: the port is held for the question already. */
+static void
+keep(struct port *port, struct peer *p, const struct packet *k)
+{
+	if (!peers_push(port->all->peers, p, k->data, k->len, k->name, k->name_len))
+		no_room(port);
+}
+
+/* A new peer (p is NULL), one whose verdict is out of date or used up, or one
+ * about which no answer came: the port is held for the question already. */
 static void
 ask(struct port *port, struct peer *p, const struct packet *k)
 {
@@ -157,8 +155,7 @@ ask(struct port *port, struct peer *p, const struct packet *k)
 	}
 	if (!again)
 		port_hold(port);
-	if (!peers_push(peers, p, k->data, k->len))
-		no_room(port);
+	keep(port, p, k);
 }
 
 /* Whether an answer could be answered in turn, or go to somebody who never
@@ -166,8 +163,27 @@ ask(struct port *port, struct peer *p, const struct packet *k)
 static bool
 may_loop(const struct port *port, const struct packet *k)
 {
+	if (port->family == AF_UNIX)
+		return false;		/* a sender can't pretend to be another */
 	return !packet_from_host(&k->peer) ||
 	       (port->internal != INTERNAL_NONE && k->peer.port < IPPORT_RESERVED);
+}
+
+/* One without a sender can't be judged: somebody could be kept out. */
+static bool
+is_refused(struct port *port, const struct packet *k)
+{
+	if (may_loop(port, k)) {
+		port->count.loop++;
+		port_changed(port);
+	} else if (k->cut) {
+		no_room(port);
+	} else if (k->peer.family == 0) {
+		deny(port, REASON_ACCESS, 1);
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static void
@@ -175,11 +191,8 @@ receive(struct port *port, const struct packet *k)
 {
 	struct peer *p;
 
-	if (may_loop(port, k)) {
-		port->count.loop++;
-		port_changed(port);
+	if (is_refused(port, k))
 		return;
-	}
 	p = peers_find(port->all->peers, port, &k->peer, &k->local);
 	if (p == NULL) {
 		ask(port, NULL, k);
@@ -192,18 +205,19 @@ receive(struct port *port, const struct packet *k)
 	case PEER_ASKING:
 		if (ev_now_ms(port->all->ev) >= p->until_ms)
 			ask(port, p, k);
-		else if (!peers_push(port->all->peers, p, k->data, k->len))
-			no_room(port);
+		else
+			keep(port, p, k);
 		break;
 	case PEER_SERVED:
 	case PEER_DENIED:
-		if (ev_now_ms(port->all->ev) >= p->until_ms) {
+		if (ev_now_ms(port->all->ev) >= p->until_ms ||
+		    (p->state == PEER_SERVED && p->left == 0)) {
 			ask(port, p, k);
 			break;
 		}
 		peers_touch(port->all->peers, p);
 		if (p->state == PEER_SERVED)
-			serve(port, p, k->data, k->len);
+			serve(port, p, k);
 		else
 			deny(port, p->reason, 1);
 		break;
@@ -215,17 +229,13 @@ on_readable(int fd, short what, void *arg)
 {
 	struct port *port = arg;
 	struct packets *packets = port->all->packets;
-	int n = packets_recv(packets, fd, port->local_port);
+	int n = packets_recv(packets, fd, port->family == AF_UNIX, port->local_port);
 
 	(void)what;
 	if (n < 0 && errno != EAGAIN)	/* reading it has cleared it */
 		log_debug("talker: listener %u: error %d", port->number, errno);
-	for (int i = 0; i < n; i++) {
-		if (port->family == AF_UNIX)
-			serve_unix(port, i, packets_at(packets, i));
-		else
-			receive(port, packets_at(packets, i));
-	}
+	for (int i = 0; i < n; i++)
+		receive(port, packets_at(packets, i));
 }
 
 /* What the master says */
@@ -272,30 +282,45 @@ udp_session(struct udp *u, const struct msg_session *m, int fd)
 	return rc;
 }
 
-/* Everything that waited is served, or dropped: of that the master has counted
- * the first, about which it was asked. */
+/* What waited is served as far as the verdict goes, or dropped: of that the
+ * master has counted the first, about which it was asked. */
 static void
-judge(struct udp *u, struct peer *p, const struct msg_verdict *m)
+use_verdict(struct udp *u, struct peer *p, uint32_t reason)
 {
 	struct peers *peers = u->ports.peers;
-	struct port *port = p->port;
 	uint32_t n = p->queued;
 	struct peer_datagram *d;
 
-	while ((d = peers_pop(peers, p)) != NULL) {
-		if (m->reason == REASON_NONE)
-			serve(port, p, d->data, d->len);
+	while ((reason != REASON_NONE || p->left > 0) && (d = peers_pop(peers, p)) != NULL) {
+		struct packet k = { .data = d->data, .len = d->len,
+				    .name = d->data + d->len, .name_len = d->name_len };
+
+		if (reason == REASON_NONE)
+			serve(p->port, p, &k);
 		free(d);
 	}
-	if (port->dropped) {
-		peers_remove(peers, p);
-		return;
-	}
-	if (m->reason != REASON_NONE && n > 0)
-		deny(port, m->reason, n - 1);
+	if (reason != REASON_NONE && n > 0)
+		deny(p->port, reason, n - 1);
+}
+
+/* Whether it is asked about again, for what the verdict was not enough for. */
+static bool
+judge(struct udp *u, struct peer *p, const struct msg_verdict *m)
+{
+	struct peers *peers = u->ports.peers;
+
 	p->reason = (uint8_t)m->reason;
+	p->left = m->budget == 0 ? UINT32_MAX : m->budget;
+	use_verdict(u, p, m->reason);
+	if (p->port->dropped) {
+		peers_remove(peers, p);
+		return false;
+	}
+	if (p->queued > 0)
+		return port_ask_again(p->port, p);
 	peers_judge(peers, p, m->reason == REASON_NONE ? PEER_SERVED : PEER_DENIED,
 		    ev_now_ms(u->ports.ev) + m->keep_ms);
+	return false;
 }
 
 int
@@ -303,6 +328,7 @@ udp_verdict(struct udp *u, const struct msg_verdict *m)
 {
 	struct peer *p = asked(u, m->handle, m->handle_generation);
 	struct port *port;
+	bool again = false;
 
 	if (m->reason >= REASON_MAX)
 		return -1;
@@ -312,8 +338,9 @@ udp_verdict(struct udp *u, const struct msg_verdict *m)
 	if (m->reason == REASON_NONE && port->internal == INTERNAL_NONE)
 		peers_remove(u->ports.peers, p);	/* the service has become another */
 	else
-		judge(u, p, m);
-	port_release(port);		/* it was held for the question */
+		again = judge(u, p, m);
+	if (!again)
+		port_release(port);	/* it was held for the question */
 	return 0;
 }
 

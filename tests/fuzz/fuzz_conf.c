@@ -77,10 +77,15 @@ check_service(const struct conf_service *s)
 	assert(s->name[0] && strlen(s->name) <= 47 && s->line > 0);
 	assert(!s->exec == (s->internal != INTERNAL_NONE));
 	assert(!s->exec || s->exec[0][0] == '/');
-	assert(s->n_listen > 0 && s->n_listen <= CONF_LISTENERS);
+	assert((s->n_listen > 0 || s->common->tcpmux) && s->n_listen <= CONF_LISTENERS);
 	assert(s->common->directory[0] == '/');
 	assert(s->common->limits && s->common->timeouts);
 	assert(s->common->socket && s->common->session);
+	assert(s->common->access && s->common->banner && s->common->proxy);
+	assert(!s->common->banner->open_bytes || s->common->banner->open_bytes->len <= PROTO_TEXT);
+	/* whoever has an allow list has a gate */
+	assert(!s->enabled || !s->common->access->allow || s->common->gate);
+	assert(!s->enabled || !s->common->proxy->from || s->common->proxy_gate);
 	for (i = 0; i < s->n_listen; i++) {
 		assert(s->listen[i].line >= s->line);
 		assert(s->listen[i].port <= s->listen[i].port_last);

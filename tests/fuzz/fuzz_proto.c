@@ -37,7 +37,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_PACKET = 1024, MAX_FDS = 24, MAX_STEPS = 64, MAX_BURST = 600 };
+enum { MAX_PACKET = sizeof(union msg) + 200, MAX_FDS = 24, MAX_STEPS = 64, MAX_BURST = 600 };
 enum { TAKE = 1, FREE_RECEIVE = 2, FREE_BROKEN = 4, FREE_ROOM = 8, ANSWER = 16, PAUSE = 32 };
 
 struct side {
