@@ -11,7 +11,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 
 #include "fd.h"
 #include "listen.h"
+#include "names.h"
 #include "sockopt.h"
 
 static uint8_t
@@ -53,6 +53,7 @@ only_family(enum conf_proto p)
 }
 
 struct targets {
+	struct names *names;
 	struct bind_target *list;
 	int n;
 	uint16_t zeros;		/* with port 0, so far */
@@ -107,22 +108,24 @@ add_any(struct targets *ts, const struct conf_listen *l, struct bind_target *t)
 static const char *
 add_resolved(struct targets *ts, const struct conf_listen *l, struct bind_target *t)
 {
-	struct addrinfo hints = {
-		.ai_family = only_family(l->proto), .ai_socktype = t->type,
-	}, *list;
-	const char *why = NULL;
-	int r = getaddrinfo(l->host, NULL, &hints, &list);
+	struct addr found[NAMES_ADDRS];
+	const char *why;
+	int family = only_family(l->proto), n, kept = 0;
 
-	if (r != 0)
-		return gai_strerror(r);
-	for (const struct addrinfo *a = list; a && !why; a = a->ai_next) {
-		if (addr_from_sockaddr(a->ai_addr, a->ai_addrlen, &t->addr) == -1)
-			continue;
+	n = names_find(ts->names, l->host, found, &why);
+	if (n < 0)
+		return why;
+	for (int i = 0; i < n; i++)
+		if (family == 0 || found[i].family == family)
+			found[kept++] = found[i];
+	if (kept == 0)
+		return "the host has no address of this family";
+	for (int i = 0; i < kept && !why; i++) {
+		t->addr = found[i];
 		/* "localhost" names ::1 on hosts that don't have it */
-		t->optional = t->addr.family == AF_INET6 && list->ai_next;
+		t->optional = t->addr.family == AF_INET6 && kept > 1;
 		why = add_ports(ts, l, t);
 	}
-	freeaddrinfo(list);
 	return why;
 }
 
@@ -154,11 +157,11 @@ add_listen(struct targets *ts, const struct conf_service *s, const struct conf_l
 /* The array is made when it is known how long it has to be: with thousands of
  * services the rest would be megabytes. */
 int
-bind_targets(const struct conf_service *s, struct bind_target **ret, const char **ret_why,
-	     const struct conf_listen **ret_at)
+bind_targets(const struct conf_service *s, struct names *names, struct bind_target **ret,
+	     const char **ret_why, const struct conf_listen **ret_at)
 {
 	struct bind_target list[BIND_TARGETS];
-	struct targets ts = { .list = list };
+	struct targets ts = { .names = names, .list = list };
 
 	*ret_why = NULL;
 	*ret_at = NULL;

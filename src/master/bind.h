@@ -12,6 +12,8 @@
 #include "addr.h"
 #include "conf.h"
 
+struct names;
+
 /* One socket to be: its identity, by which a reload finds it again. */
 struct bind_target {
 	struct addr addr;	/* family and, for inet, address and port */
@@ -27,10 +29,11 @@ struct bind_target {
 
 #define BIND_TARGETS 256	/* of one service at most */
 
-/* All sockets that a service's listen asks for.  Resolves names (may wait for
- * a name server).  Returns how many, in a malloced array, or -1 and *ret_why
- * (static) with the listen it is about, or NULL. */
-int bind_targets(const struct conf_service *s, struct bind_target **ret,
+/* All sockets that a service's listen asks for.  Names of hosts are found in
+ * names; NULL: looked up (may wait for a name server).  Returns how many, in a
+ * malloced array, or -1 and *ret_why (static) with the listen it is about, or
+ * NULL. */
+int bind_targets(const struct conf_service *s, struct names *names, struct bind_target **ret,
 		 const char **ret_why, const struct conf_listen **ret_at);
 void bind_target_fini(struct bind_target *t);
 void bind_targets_free(struct bind_target *t, int n);

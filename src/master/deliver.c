@@ -11,13 +11,19 @@
 #include "deliver.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "anteroom.h"
+#include "cgroup.h"
 #include "env.h"
 #include "events.h"
+#include "expire.h"
 #include "fd.h"
+#include "judge.h"
 #include "link.h"
 #include "listener.h"
 #include "log.h"
@@ -51,6 +57,36 @@ stderr_fd(const struct master *m, const struct conf_service *c, uint16_t *ret_ac
 	return fd == -1 ? m->null_fd : fd;
 }
 
+/* kill = tree: what is in a group of the kernel's, or else keeps its orphans, can be
+ * found when it is to be ended. */
+static void
+contain(struct master *m, struct session *x, struct spawn *sp)
+{
+	int fd = -1;
+
+	sp->subreaper = true;
+	if (m->cgroups)
+		fd = cgroup_make(m->cgroups, session_row(m->sessions, x)->conn);
+	x->cgroup = fd != -1;
+	sp->in_cgroup = x->cgroup;
+	sp->cgroup_fd = fd;
+}
+
+/* What a change of may mend a failed start; NULL: nothing that has a path. */
+static const char *
+cause(const struct conf_service *c, int step, char *buf, size_t size)
+{
+	const char *root = c->common->chroot ? c->common->chroot : "", *path = "";
+
+	if (step == SPAWN_EXEC)
+		path = c->exec[0];
+	else if (step == SPAWN_DIRECTORY)
+		path = c->common->directory;
+	else if (step != SPAWN_CHROOT)
+		return NULL;
+	return (size_t)snprintf(buf, size, "%s%s", root, path) < size ? buf : NULL;
+}
+
 /* Starts the process of a session.  0: there is one, or its start has failed
  * and is the reaper's; -1 and errno: there is none, and trying again may help. */
 static int
@@ -74,13 +110,24 @@ start(struct master *m, struct session *x, const struct start *how)
 		.n_fds = how->n_fds, .fds = how->fds,
 		.pid = &row->pid, .step = &row->step, .error = &row->error,
 	};
+	char path[PATH_MAX];
+	int started;
 
 	sp.env = env_build(&ec, &sp.listen_pid);
-	if (spawn_start(&sp) == -1)
+	if (x->tree)
+		contain(m, x, &sp);
+	started = spawn_start(&sp);
+	if (x->cgroup)
+		(void)close(sp.cgroup_fd);
+	if (started == -1) {
+		if (x->cgroup)
+			cgroup_remove(m->cgroups, row->conn);
+		x->cgroup = false;
 		return -1;
+	}
 	session_started(m->sessions, x);
 	if (row->step != 0) {
-		service_failed(x->service);
+		service_failed(x->service, cause(c, row->step, path, sizeof(path)));
 		return 0;
 	}
 	service_counters(x->service)->started++;
@@ -90,22 +137,6 @@ start(struct master *m, struct session *x, const struct start *how)
 	return 0;
 }
 
-/* The local address of a connection: the listener's, or asked for if that is
- * "any". */
-static struct addr
-local_address(const struct listener *l, int fd)
-{
-	static const uint8_t any[16];
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-	struct addr a = listener_address(l);
-
-	if (a.family != AF_UNIX && memcmp(a.ip, any, sizeof(any)) == 0 &&
-	    getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-		(void)addr_from_sockaddr((struct sockaddr *)&sa, len, &a);
-	return a;
-}
-
 /* No process could be made: the connection waits for a better moment, and
  * nothing else is accepted until then (judge_room). */
 static void
@@ -113,29 +144,38 @@ postpone(struct master *m, struct session *x, int fd, int error)
 {
 	events_clone_failed(m, x->service, error);
 	x->fd = fd;
+	x->stage = STAGE_PROCESS;
 	m->to_start++;
 	(void)ev_timer_start(&m->retry, RETRY_MS);
+}
+
+/* Takes fd. */
+static void
+exec_connection(struct master *m, struct session *x, int type, int fd)
+{
+	struct start how = { .type = type, .fd = fd };
+
+	if (start(m, x, &how) == -1) {
+		postpone(m, x, fd, errno);
+		return;
+	}
+	session_keep(x, fd);
+	expire_begin(m->sessions, x);
+	(void)close(fd);
 }
 
 void
 deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *peer)
 {
-	struct addr local = local_address(l, fd);
+	struct addr local = listener_local(l, fd);
 	uint32_t slot = session_new(m->sessions, l->service, BOARD_EXEC, peer, &local);
-	struct start how = { .type = l->target.type, .fd = fd };
-	struct session *x;
 
 	if (slot == SESSION_NONE) {
 		events_refuse(m, l->service, peer, REASON_SESSIONS);
 		(void)close(fd);
 		return;
 	}
-	x = session_at(m->sessions, slot);
-	if (start(m, x, &how) == -1) {
-		postpone(m, x, fd, errno);
-		return;
-	}
-	(void)close(fd);
+	exec_connection(m, session_at(m->sessions, slot), l->target.type, fd);
 }
 
 /* A reload may have made another one of it since it accepted them. */
@@ -145,26 +185,39 @@ takes_connections(const struct service *s)
 	return s->conf && s->conf->exec && !s->conf->common->wait;
 }
 
+static int
+type_of(int fd)
+{
+	int type = SOCK_STREAM;
+	socklen_t len = sizeof(type);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	return type;
+}
+
 void
 deliver_retry(struct master *m)
 {
 	for (uint32_t i = 0; m->to_start > 0 && i < sessions_rows(m->sessions); i++) {
 		struct session *x = session_at(m->sessions, i);
-		struct start how = { .type = SOCK_STREAM };
+		struct start how;
 
-		if (!x || x->fd == -1 || x->held)
+		if (!x || x->stage != STAGE_PROCESS)
 			continue;
 		if (!takes_connections(x->service) || m->stopping) {
 			session_cancel(m->sessions, x);
 			continue;
 		}
-		how.fd = x->fd;
+		how = (struct start){ .type = type_of(x->fd), .fd = x->fd };
 		if (start(m, x, &how) == -1) {
 			(void)ev_timer_start(&m->retry, RETRY_MS);
 			return;
 		}
+		x->stage = STAGE_NONE;
 		m->to_start--;
+		session_keep(x, x->fd);
 		fd_close(&x->fd);
+		expire_begin(m->sessions, x);
 	}
 	if (m->to_start == 0)
 		ev_timer_stop(&m->retry);
@@ -178,14 +231,16 @@ give(struct master *m, struct session *x, bool seqpacket, int fd)
 {
 	struct board_session *row = session_row(m->sessions, x);
 
-	x->held = false;
+	x->stage = STAGE_NONE;
 	x->fd = -1;
 	if (link_send_connection(m, x, seqpacket, fd) == 0) {
 		row->state = BOARD_RUNNING;
 		service_counters(x->service)->started++;
+		session_keep(x, fd);
+		expire_begin(m->sessions, x);
 		events_start(m, x);
 	} else if (errno == EPIPE) {
-		x->held = true;
+		x->stage = STAGE_TALKER;
 		x->fd = fd;
 		return;
 	} else {
@@ -200,24 +255,21 @@ deliver_held(struct master *m)
 {
 	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
 		struct session *x = session_at(m->sessions, i);
-		socklen_t len = sizeof(int);
-		int type = SOCK_STREAM;
 
-		if (!x || !x->held)
+		if (!x || x->stage != STAGE_TALKER)
 			continue;
 		if (!x->service->conf || x->service->conf->internal == INTERNAL_NONE) {
 			session_cancel(m->sessions, x);
 			continue;
 		}
-		(void)getsockopt(x->fd, SOL_SOCKET, SO_TYPE, &type, &len);
-		give(m, x, type == SOCK_SEQPACKET, x->fd);
+		give(m, x, type_of(x->fd) == SOCK_SEQPACKET, x->fd);
 	}
 }
 
 void
 deliver_internal(struct master *m, struct listener *l, int fd, const struct addr *peer)
 {
-	struct addr local = local_address(l, fd);
+	struct addr local = listener_local(l, fd);
 	uint32_t slot = session_new(m->sessions, l->service, BOARD_INTERNAL, peer, &local);
 
 	if (slot == SESSION_NONE) {
@@ -226,6 +278,24 @@ deliver_internal(struct master *m, struct listener *l, int fd, const struct addr
 		return;
 	}
 	give(m, session_at(m->sessions, slot), l->target.type == SOCK_SEQPACKET, fd);
+}
+
+void
+deliver_waiting(struct master *m, struct session *x)
+{
+	int fd = x->fd, low;
+
+	x->fd = -1;
+	if (session_row(m->sessions, x)->kind == BOARD_INTERNAL) {
+		give(m, x, type_of(fd) == SOCK_SEQPACKET, fd);
+		return;
+	}
+	low = fd_dup(fd, 3);	/* what a child inherits is as small as its number */
+	if (low != -1) {
+		(void)close(fd);
+		fd = low;
+	}
+	exec_connection(m, x, type_of(fd), fd);
 }
 
 /* All sockets of the service, for a handler that wants them as sd_listen_fds(3)
@@ -244,6 +314,30 @@ listen_fds(const struct service *s, int fds[SPAWN_FDS])
 	return n;
 }
 
+/* The sender of the first datagram is who the handler is started for; one that may
+ * not have it loses its datagram. */
+static bool
+may_start(struct master *m, struct listener *l, const struct addr *peer)
+{
+	struct service *s = l->service;
+	enum reason why;
+
+	if (l->target.type != SOCK_DGRAM) {
+		judge_take_service(m, s);
+		return true;
+	}
+	why = judge_source(m, s, peer);
+	if (why == REASON_NONE) {
+		judge_take_source(m, s, peer);
+		judge_take_service(m, s);
+		return true;
+	}
+	service_counters(s)->accepted++;
+	events_refuse(m, s, peer, why);
+	(void)recv(l->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC);
+	return false;
+}
+
 void
 deliver_wait(struct master *m, struct listener *l)
 {
@@ -256,7 +350,7 @@ deliver_wait(struct master *m, struct listener *l)
 	struct session *x;
 	uint32_t slot;
 
-	if (!reap_wait_look(l, &wait))
+	if (!reap_wait_look(l, &wait) || !may_start(m, l, &wait.peer))
 		return;
 	service_counters(s)->accepted++;
 	slot = session_new(m->sessions, s, BOARD_WAIT, NULL, &local);
@@ -281,6 +375,7 @@ deliver_wait(struct master *m, struct listener *l)
 	}
 	x->listener = l;
 	x->all_listeners = all;
+	expire_begin(m->sessions, x);
 	listener_lend(l, slot);
 	for (struct listener *o = s->listeners; all && o; o = o->next)
 		listener_lend(o, slot);
@@ -315,6 +410,7 @@ deliver_datagram(struct master *m, struct listener *l, const struct addr *peer,
 		(void)close(pair[1]);
 		return REASON_SPAWN;
 	}
+	expire_begin(m->sessions, x);
 	*ret = x;
 	*ret_fd = pair[1];
 	return REASON_NONE;

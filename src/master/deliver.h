@@ -22,6 +22,8 @@ struct session;
  * the caller has nothing to do. */
 void deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *peer);
 void deliver_internal(struct master *m, struct listener *l, int fd, const struct addr *peer);
+/* One that is through the anteroom: its descriptor is x->fd. */
+void deliver_waiting(struct master *m, struct session *x);
 /* There is a talker again: what was accepted when the last one had just gone. */
 void deliver_held(struct master *m);
 

@@ -19,6 +19,10 @@
 
 #define BURST 20		/* lines a service may cause at once */
 #define EVERY_MS 1000		/* and then one in this time */
+#define LIMIT_BURST 2		/* the same of limits, which tell nothing new each time */
+#define LIMIT_EVERY_MS 10000
+#define TELL_MS 10000		/* when to tell of lines that were not written, if no
+				 * other one follows */
 
 /* Whether a line that clients can cause is to be written; the number of those
  * that were not comes with the next one. */
@@ -52,6 +56,41 @@ add_row(struct log_line *l, const struct board_session *row)
 		log_peer(l, "peer", &row->peer);
 }
 
+static void
+add_session(struct log_line *l, const struct session *x, const struct board_session *row)
+{
+	add_row(l, row);
+	if (x->via.family != 0)
+		log_peer(l, "via", &x->via);
+}
+
+/* The setting that a reason comes from; NULL: none. */
+static const char *
+setting_of(enum reason r)
+{
+	static const char *const settings[REASON_MAX] = {
+		[REASON_HOURS] = "access.hours",
+		[REASON_LOAD] = "access.max_load",
+		[REASON_SOURCE_INSTANCES] = "limits.per_source",
+		[REASON_SOURCE_RATE] = "limits.rate_per_source",
+		[REASON_RATE] = "limits.rate",
+		[REASON_INSTANCES] = "limits.instances",
+		[REASON_PROCESSES] = "max_processes",
+		[REASON_SESSION_MAX] = "session.max",
+		[REASON_FIRST_BYTE] = "timeouts.first_byte",
+		[REASON_IDLE] = "timeouts.idle",
+		[REASON_TOTAL] = "timeouts.total",
+	};
+
+	return settings[r];
+}
+
+static const char *
+reason_setting(enum reason r)
+{
+	return setting_of(r) ? setting_of(r) : reason_name(r);
+}
+
 void
 events_start(struct master *m, const struct session *x)
 {
@@ -61,7 +100,7 @@ events_start(struct master *m, const struct session *x)
 	if (!(x->log_events & CONF_LOG_START))
 		return;
 	begin(&l, LOGL_INFO, "start", x->service);
-	add_row(&l, row);
+	add_session(&l, x, row);
 	if (row->local.family != 0 && row->local.family != AF_UNIX)
 		log_peer(&l, "local", &row->local);
 	log_end(&l);
@@ -124,10 +163,12 @@ events_end(struct master *m, const struct session *x)
 	if (!(x->log_events & CONF_LOG_END))
 		return;
 	begin(&l, LOGL_INFO, "end", x->service);
-	add_row(&l, row);
+	add_session(&l, x, row);
 	if (x->reaped)
 		add_status(&l, x);
-	log_num(&l, "ms", ev_now_ms(m->ev) - x->start_ms);
+	if (x->ended_by != REASON_NONE)
+		log_str(&l, "ended_by", reason_setting(x->ended_by));
+	log_num(&l, "ms", (x->reaped ? x->reaped_ms : ev_now_ms(m->ev)) - x->start_ms);
 	if (x->reaped) {
 		log_num(&l, "cpu_ms", cpu_ms(&x->usage));
 		log_num(&l, "rss_kb", x->usage.ru_maxrss);
@@ -141,23 +182,82 @@ events_end(struct master *m, const struct session *x)
 	log_end(&l);
 }
 
+/* Whether to write a line about it; what is not told now is told later. */
+static bool
+may_tell(struct master *m, struct service *s, enum reason r, uint32_t *ret_suppressed)
+{
+	struct service_live *live = service_live(s);
+	/* of a back-off the failed starts tell */
+	bool limit = setting_of(r) != NULL || r == REASON_BACKOFF;
+
+	*ret_suppressed = 0;
+	if (!live || log_rate(&live->told[r], ev_now_ms(m->ev), limit ? LIMIT_BURST : BURST,
+			      limit ? LIMIT_EVERY_MS : EVERY_MS, ret_suppressed))
+		return true;
+	if (!ev_timer_active(&live->tell))
+		(void)ev_timer_start(&live->tell, TELL_MS);	/* or with the next line */
+	return false;
+}
+
+static void
+add_reason(struct log_line *l, enum reason r)
+{
+	log_str(l, "reason", reason_name(r));
+	if (setting_of(r))
+		log_str(l, "setting", setting_of(r));
+}
+
 void
 events_refuse(struct master *m, struct service *s, const struct addr *peer, enum reason reason)
 {
-	struct service_live *live = service_live(s);
-	uint32_t suppressed = 0;
+	uint32_t suppressed;
 	struct log_line l;
 
 	service_counters(s)->refused[reason]++;
 	if (!s->conf || !(s->conf->common->log_events & CONF_LOG_REFUSE) ||
-	    (live && !allowed(m, &live->refusals, &suppressed)))
+	    !may_tell(m, s, reason, &suppressed))
 		return;
 	begin(&l, LOGL_WARN, "refuse", s);
 	if (peer && peer->family != 0)
 		log_peer(&l, "peer", peer);
-	log_str(&l, "reason", reason_name(reason));
+	add_reason(&l, reason);
 	add_suppressed(&l, suppressed);
 	log_end(&l);
+}
+
+void
+events_limit(struct master *m, struct service *s, enum reason reason)
+{
+	uint32_t suppressed;
+	struct log_line l;
+
+	if (reason == REASON_NONE || !setting_of(reason) ||
+	    !(s->conf->common->log_events & CONF_LOG_REFUSE) ||
+	    !may_tell(m, s, reason, &suppressed))
+		return;
+	begin(&l, LOGL_WARN, "limit", s);
+	add_reason(&l, reason);
+	log_str(&l, "next", "queue");
+	add_suppressed(&l, suppressed);
+	log_end(&l);
+}
+
+void
+events_suppressed(struct service *s)
+{
+	struct log_line l;
+
+	for (int r = 0; r < REASON_MAX; r++) {
+		struct log_rate *rate = &s->live->told[r];
+
+		if (rate->suppressed == 0)
+			continue;
+		begin(&l, LOGL_WARN, "suppressed", s);
+		add_reason(&l, (enum reason)r);
+		add_suppressed(&l, rate->suppressed);
+		log_end(&l);
+		rate->suppressed = 0;
+	}
 }
 
 void

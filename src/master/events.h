@@ -24,6 +24,11 @@ void events_start(struct master *m, const struct session *x);
 void events_end(struct master *m, const struct session *x);
 void events_refuse(struct master *m, struct service *s, const struct addr *peer,
 		   enum reason reason);
+/* A limit makes those who come wait: its first hit, then now and then.  Nothing for
+ * REASON_NONE. */
+void events_limit(struct master *m, struct service *s, enum reason reason);
+/* Told by a timer of the service: how many refusals were not told. */
+void events_suppressed(struct service *s);
 /* A process that could not even be made: step "clone". */
 void events_clone_failed(struct master *m, struct service *s, int error);
 void events_unread(struct master *m, struct service *s, const struct addr *peer);

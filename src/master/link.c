@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "anteroom.h"
 #include "board.h"
 #include "deliver.h"
 #include "events.h"
@@ -30,6 +31,7 @@
 
 #define SERVE_KEEP_MS 5000	/* how long the talker may remember a "yes" */
 #define DENY_KEEP_MS 1000	/* and a "no" */
+#define BACKOFF_KEEP_MS 200	/* and one that ends as soon as something is mended */
 
 static void
 pause_all(struct master *m)
@@ -40,7 +42,7 @@ pause_all(struct master *m)
 	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
 		struct listener *l = listeners_at(m->listeners, i);
 
-		if (l && l->service && l->kind == LISTENER_INTERNAL)
+		if (l && l->service && l->talked)
 			listener_pause(l, PAUSE_TALKER);
 	}
 }
@@ -193,6 +195,89 @@ link_close(struct master *m, struct session *x)
 	(void)tell(m, &msg, MSG_CLOSE, -1);
 }
 
+static int
+no_talker(void)
+{
+	errno = EPIPE;
+	return -1;
+}
+
+int
+link_send_prefix(struct master *m, struct session *x, uint32_t what, uint32_t ms)
+{
+	union msg msg = { .prefix = { .slot = session_slot(m->sessions, x) } };
+
+	if (!talkproc_ready(m))
+		return no_talker();
+	msg.prefix.generation = session_row(m->sessions, x)->generation;
+	msg.prefix.what = what;
+	msg.prefix.timeout_ms = ms;
+	return tell(m, &msg, MSG_PREFIX, x->fd);
+}
+
+int
+link_send_greeting(struct master *m, struct session *x, const char *text, size_t len, uint32_t ms)
+{
+	union msg msg = { .greet = { .slot = session_slot(m->sessions, x) } };
+
+	if (!talkproc_ready(m))
+		return no_talker();
+	msg.greet.generation = session_row(m->sessions, x)->generation;
+	msg.greet.timeout_ms = ms;
+	msg.greet.len = (uint32_t)len;
+	memcpy(msg.greet.text, text, len);
+	return tell(m, &msg, MSG_GREET, x->fd);
+}
+
+void
+link_send_refusal(struct master *m, int fd, const char *text, size_t len)
+{
+	union msg msg = { .refuse = { .len = (uint32_t)len } };
+
+	if (!link_ready(m))
+		return;
+	memcpy(msg.refuse.text, text, len);
+	(void)tell(m, &msg, MSG_REFUSE, fd);
+}
+
+int
+link_send_linger(struct master *m, struct session *x, int fd)
+{
+	union msg msg = { .linger = { .slot = session_slot(m->sessions, x) } };
+
+	if (!talkproc_ready(m))
+		return no_talker();
+	msg.linger.generation = session_row(m->sessions, x)->generation;
+	msg.linger.timeout_ms = x->linger_ms;
+	if (tell(m, &msg, MSG_LINGER, fd) == -1)
+		return -1;
+	session_talked(m->sessions, x);
+	return 0;
+}
+
+void
+link_send_names(struct master *m)
+{
+	union msg msg = { .mux = { .len = 0 } };
+
+	if (!talkproc_ready(m) || tell(m, &msg, MSG_MUX, -1) == -1)
+		return;
+	for (uint32_t i = 0; i < services_rows(m->services); i++) {
+		const struct service *s = services_at(m->services, i);
+		const char *name = s && s->conf ? s->conf->common->tcpmux : NULL;
+
+		if (!name)
+			continue;
+		msg = (union msg){ .mux = { .service = i } };
+		msg.mux.plus = name[0] == '+';
+		name += msg.mux.plus;
+		msg.mux.len = (uint32_t)strlen(name);
+		if (msg.mux.len <= sizeof(msg.mux.name))
+			memcpy(msg.mux.name, name, msg.mux.len);
+		(void)tell(m, &msg, MSG_MUX, -1);
+	}
+}
+
 void
 link_lost(struct master *m)
 {
@@ -206,7 +291,9 @@ link_lost(struct master *m)
 	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
 		struct session *x = session_at(m->sessions, i);
 
-		if (x)
+		if (x && x->fd != -1)
+			session_returned(m->sessions, x);	/* for the next one */
+		else if (x)
 			session_untalked(m->sessions, x);
 	}
 }
@@ -223,13 +310,16 @@ on_ready(struct master *m)
 		if (l && l->service && l->kind == LISTENER_TALKER)
 			link_send_listener(m, l);
 	}
+	link_send_names(m);
+	anteroom_again(m);
 	deliver_held(m);
 	if (!msg_link_busy(talkproc_link(m)))
 		resume_all(m);
 }
 
 static void
-answer(struct master *m, const struct msg_ask *ask, enum reason why, uint32_t keep_ms)
+answer(struct master *m, const struct msg_ask *ask, enum reason why, uint32_t keep_ms,
+       uint32_t budget)
 {
 	union msg msg = { 0 };
 
@@ -237,6 +327,7 @@ answer(struct master *m, const struct msg_ask *ask, enum reason why, uint32_t ke
 	msg.verdict.handle_generation = ask->handle_generation;
 	msg.verdict.reason = why;
 	msg.verdict.keep_ms = keep_ms;
+	msg.verdict.budget = budget;
 	(void)tell(m, &msg, MSG_VERDICT, -1);
 }
 
@@ -258,11 +349,10 @@ ask_session(struct master *m, struct listener *l, const struct msg_ask *ask)
 	enum reason why = deliver_datagram(m, l, &ask->peer, &ask->local, &x, &fd);
 
 	if (why != REASON_NONE) {
-		/* a failed start has been logged as such, and its back-off says
-		 * how long not to ask again */
+		/* a failed start has been logged as such */
 		service_counters(l->service)->refused[why]++;
 		answer(m, ask, why, service_in_backoff(l->service) ?
-		       service_backoff_ms(l->service) : DENY_KEEP_MS);
+		       BACKOFF_KEEP_MS : DENY_KEEP_MS, 0);
 		return;
 	}
 	msg.session.handle = ask->handle;
@@ -275,6 +365,30 @@ ask_session(struct master *m, struct listener *l, const struct msg_ask *ask)
 	(void)close(fd);
 }
 
+/* A "no" for want of a token is one until there is a token. */
+static uint32_t
+deny_ms(const struct master *m, const struct service *s, const struct addr *peer, enum reason why)
+{
+	uint64_t ms = DENY_KEEP_MS;
+
+	if (why == REASON_SOURCE_RATE)
+		ms = judge_wait_ms(m, s, peer);
+	else if (why == REASON_RATE)
+		ms = judge_wait_ms(m, s, NULL);
+	else if (why == REASON_BACKOFF)
+		ms = BACKOFF_KEEP_MS;
+	return ms < DENY_KEEP_MS ? (uint32_t)ms : DENY_KEEP_MS;
+}
+
+/* Of a service with a rate each datagram is judged by itself. */
+static uint32_t
+is_rated(const struct service *s)
+{
+	const struct conf_limits *l = s->conf->common->limits;
+
+	return l->rate.n > 0 || l->rate_per_source.n > 0;
+}
+
 static void
 on_ask(struct master *m, const struct msg_ask *ask)
 {
@@ -283,7 +397,7 @@ on_ask(struct master *m, const struct msg_ask *ask)
 	enum reason why;
 
 	if (!l || !l->sent || !l->service || m->stopping) {
-		answer(m, ask, REASON_TALKER, DENY_KEEP_MS);
+		answer(m, ask, REASON_TALKER, DENY_KEEP_MS, 0);
 		return;
 	}
 	internal = l->service->conf->internal != INTERNAL_NONE;
@@ -300,12 +414,15 @@ on_ask(struct master *m, const struct msg_ask *ask)
 				 &ask->peer);
 	if (why != REASON_NONE) {
 		events_refuse(m, l->service, &ask->peer, why);
-		answer(m, ask, why, DENY_KEEP_MS);
-	} else if (internal) {
-		answer(m, ask, REASON_NONE, SERVE_KEEP_MS);
-	} else {
-		ask_session(m, l, ask);
+		answer(m, ask, why, deny_ms(m, l->service, &ask->peer, why), 0);
+		return;
 	}
+	judge_take_source(m, l->service, &ask->peer);
+	judge_take_service(m, l->service);
+	if (internal)
+		answer(m, ask, REASON_NONE, SERVE_KEEP_MS, is_rated(l->service));
+	else
+		ask_session(m, l, ask);
 }
 
 static void
@@ -362,6 +479,9 @@ receive(const union msg *msg, int *fd, void *arg)
 		break;
 	case MSG_ENDED:
 		on_ended(m, &msg->ended);
+		break;
+	case MSG_PASSED:
+		anteroom_passed(m, &msg->passed);
 		break;
 	case MSG_ERRLINE:
 		events_stderr(m, session_find(m->sessions, msg->errline.slot,

@@ -11,6 +11,8 @@
 #define HATCHD_LINK_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "msg.h"
 
@@ -39,6 +41,19 @@ void link_drop_listener(struct master *m, struct listener *l);
 /* One more socket with handlers' stderr; fd is borrowed. */
 void link_send_stderr(struct master *m, int fd);
 void link_close(struct master *m, struct session *x);
+
+/* A copy of the connection of a session, x->fd, to read what comes before (what:
+ * PREFIX_...), or to write a text (1 to PROTO_TEXT bytes).  Answered by MSG_PASSED.
+ * 0, or -1 and errno as link_send_connection. */
+int link_send_prefix(struct master *m, struct session *x, uint32_t what, uint32_t ms);
+int link_send_greeting(struct master *m, struct session *x, const char *text, size_t len,
+		       uint32_t ms);
+/* A connection that was refused; fd is borrowed.  If it can't be told, it isn't. */
+void link_send_refusal(struct master *m, int fd, const char *text, size_t len);
+/* What is left of a connection whose handler is gone; fd is borrowed.  0, or -1. */
+int link_send_linger(struct master *m, struct session *x, int fd);
+/* The names that tcpmux knows have changed. */
+void link_send_names(struct master *m);
 /* The control socket, m->control_fd, has changed. */
 void link_send_control(struct master *m);
 

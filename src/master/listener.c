@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "anteroom.h"
 #include "deliver.h"
 #include "ev_set.h"
 #include "events.h"
@@ -142,6 +143,20 @@ listener_address(const struct listener *l)
 	struct addr a = l->target.addr;
 
 	a.port = l->port;
+	return a;
+}
+
+struct addr
+listener_local(const struct listener *l, int fd)
+{
+	static const uint8_t any[16];
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct addr a = listener_address(l);
+
+	if (a.family != AF_UNIX && memcmp(a.ip, any, sizeof(any)) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
+		(void)addr_from_sockaddr((struct sockaddr *)&sa, len, &a);
 	return a;
 }
 
@@ -315,9 +330,14 @@ has_room(struct master *m, struct listener *l, enum board_kind kind)
 	room = judge_room(m, l->service, kind);
 	if (room != JUDGE_ACCEPT && reap_children(m) > 0)
 		room = judge_room(m, l->service, kind);
+	if (room != JUDGE_ACCEPT)
+		events_limit(m, l->service, judge_room_reason(m, l->service, kind));
 	switch (room) {
 	case JUDGE_ACCEPT:
 		return true;
+	case JUDGE_WAIT_RATE:
+		service_wait_rate(l->service, judge_wait_ms(m, l->service, NULL));
+		return false;
 	case JUDGE_WAIT_SERVICE:
 		listeners_pause_service(l->service, PAUSE_SERVICE);
 		return false;
@@ -332,14 +352,33 @@ static void
 accepted(struct master *m, struct listener *l, int fd, const struct addr *peer,
 	 enum board_kind kind)
 {
-	enum reason why = judge_peer(m, l->service, kind, peer);
+	struct service *s = l->service;
+	enum reason why;
 
+	service_counters(s)->accepted++;
+	if (s->conf->common->proxy_gate) {
+		if (anteroom_is_proxy(s, peer)) {
+			anteroom_enter(m, l, fd, peer, kind, true);
+			return;
+		}
+		if (s->conf->common->proxy->required) {
+			events_refuse(m, s, peer, REASON_PROXY);
+			anteroom_refuse(m, s, fd, false);
+			return;
+		}
+	}
+	why = judge_peer(m, s, kind, peer);
 	if (why != REASON_NONE && reap_children(m) > 0)
-		why = judge_peer(m, l->service, kind, peer);
-	service_counters(l->service)->accepted++;
+		why = judge_peer(m, s, kind, peer);
 	if (why != REASON_NONE) {
-		events_refuse(m, l->service, peer, why);
-		(void)close(fd);
+		events_refuse(m, s, peer, why);
+		anteroom_refuse(m, s, fd, false);
+		return;
+	}
+	judge_take_source(m, s, peer);
+	judge_take_service(m, s);
+	if (l->steps) {
+		anteroom_enter(m, l, fd, peer, kind, false);
 	} else if (kind == BOARD_INTERNAL) {
 		deliver_internal(m, l, fd, peer);
 	} else {
@@ -426,7 +465,10 @@ listener_attach(struct listener *l, struct service *s)
 	l->paused &= PAUSE_HANDLER;
 	if (service_in_backoff(s))
 		l->paused |= PAUSE_SERVICE;
-	if (l->kind == LISTENER_INTERNAL && !link_ready(m))
+	l->talked = (l->kind == LISTENER_ACCEPT || l->kind == LISTENER_INTERNAL) &&
+		anteroom_needs_talker(s->conf);
+	l->steps = anteroom_wanted(s->conf);
+	if (l->talked && !link_ready(m))
 		l->paused |= PAUSE_TALKER;
 	m->listeners->ports_stale = true;
 	if (l->fd == -1)

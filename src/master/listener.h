@@ -30,6 +30,7 @@ enum {				/* why a listener is not polled */
 	PAUSE_GLOBAL = 2,	/* max_processes, sessions, descriptors, memory */
 	PAUSE_TALKER = 4,	/* the talker isn't there or is behind */
 	PAUSE_HANDLER = 8,	/* wait: its handler has it */
+	PAUSE_RATE = 16,	/* limits.rate */
 };
 
 struct listener {
@@ -49,6 +50,8 @@ struct listener {
 	bool sent : 1;			/* the talker has it */
 	bool fresh : 1;			/* made by a reload that is not through yet */
 	bool gave_way : 1;		/* to a new one with the same address */
+	bool talked : 1;		/* what it accepts goes by the talker */
+	bool steps : 1;			/* and through the anteroom */
 };
 
 /* A bounded table of all listeners by number. */
@@ -67,6 +70,9 @@ struct listener *listener_new(struct listeners *all, const struct bind_target *t
 			      uint16_t port);
 /* Its address as it is bound. */
 struct addr listener_address(const struct listener *l);
+/* The local address of a connection: the listener's, or asked for if that is
+ * "any". */
+struct addr listener_local(const struct listener *l, int fd);
 /* Gives it to a service; what is done with connections follows from that. */
 void listener_attach(struct listener *l, struct service *s);
 void listener_detach(struct listener *l);

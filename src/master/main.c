@@ -19,6 +19,7 @@
 
 #include "conf.h"
 #include "conf_load.h"
+#include "explain.h"
 #include "fd.h"
 #include "log.h"
 #include "master.h"
@@ -80,6 +81,30 @@ load(const struct options *o)
 	sources_free(s);
 	problems_free(p);
 	return c;
+}
+
+static int
+check(const struct options *o)
+{
+	struct conf *c = load(o);
+	int code = c ? 0 : 1;
+
+	conf_free(c);
+	return code;
+}
+
+static int
+explain(const struct options *o)
+{
+	struct conf *c;
+	int code;
+
+	if (explain_check(o) != 0)
+		return EXPLAIN_ERROR;
+	c = load(o);
+	code = c ? explain_run(o, c) : EXPLAIN_ERROR;
+	conf_free(c);
+	return code;
 }
 
 /* The parent waits until the daemon is ready and exits as it tells. */
@@ -207,12 +232,15 @@ main(int argc, char **argv)
 		return 0;
 	}
 	m.fd_limit = fd_raise_limit(FD_LIMIT, &m.fd_soft);
-	m.conf = load(&o);
-	if (!m.conf || o.check) {
-		code = m.conf ? 0 : 1;
-		conf_free(m.conf);
+	if (o.check || o.explain) {
+		code = o.explain ? explain(&o) : check(&o);
 		options_fini(&o);
 		return code;
+	}
+	m.conf = load(&o);
+	if (!m.conf) {
+		options_fini(&o);
+		return 1;
 	}
 	m.notify = notify_init();
 	m.environ = environ;

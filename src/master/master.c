@@ -17,10 +17,14 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "anteroom.h"
+#include "cgroup.h"
 #include "deliver.h"
+#include "expire.h"
 #include "fd.h"
 #include "link.h"
 #include "listener.h"
+#include "load.h"
 #include "notify.h"
 #include "reap.h"
 #include "reload.h"
@@ -31,11 +35,18 @@
 #include "srctab.h"
 #include "stderrs.h"
 #include "talkproc.h"
+#include "tree.h"
 
 #define EXHAUSTED_MS 100	/* out of descriptors: the next try */
 #define TALKER_STOP_MS 2000
 #define REAP_BUSY_MS 5		/* ends that follow each other so soon are load */
 #define REAP_DEFER_MS 2
+
+static bool
+wants_room(const struct master *m)
+{
+	return listeners_waiting(m->listeners) || anteroom_waiting(m);
+}
 
 /* A session's end makes room for one; the rest is asked for in later turns,
  * so that one busy service can't take all of it. */
@@ -43,14 +54,16 @@ static void
 admit(void *arg)
 {
 	struct master *m = arg;
-	uint32_t max = m->conf->max_processes, n = sessions_processes(m->sessions);
+	uint32_t max = m->conf->max_processes, n;
 
-	if (m->stopping || m->to_start > 0 || !listeners_waiting(m->listeners))
+	if (m->stopping || m->to_start > 0 || !wants_room(m))
 		return;
 	if (m->paused_until > ev_now_ms(m->ev)) {
 		(void)ev_timer_start(&m->admit, m->paused_until - ev_now_ms(m->ev));
 		return;
 	}
+	anteroom_admit(m);
+	n = sessions_processes(m->sessions);
 	if (max == 0)
 		n = LISTENER_BATCH;
 	else
@@ -63,7 +76,7 @@ admit(void *arg)
 void
 master_admit_soon(struct master *m)
 {
-	if (listeners_waiting(m->listeners) && !ev_timer_active(&m->admit))
+	if (wants_room(m) && !ev_timer_active(&m->admit))
 		(void)ev_timer_start(&m->admit, 0);
 }
 
@@ -125,9 +138,9 @@ stop(struct master *m, int signo)
 		struct session *x = session_at(m->sessions, i);
 
 		if (x && again)
-			session_kill(m->sessions, x);
+			expire_kill(m->sessions, x);
 		else if (x)
-			session_stop(m->sessions, x);
+			expire_stop(m->sessions, x);
 	}
 }
 
@@ -135,7 +148,7 @@ stop(struct master *m, int signo)
 static void
 stop_further(struct master *m)
 {
-	if (sessions_processes(m->sessions) > 0)
+	if (sessions_processes(m->sessions) + sessions_leftovers(m->sessions) > 0)
 		return;
 	if (talkproc_pid(m) == 0) {
 		ev_stop(m->ev);
@@ -223,8 +236,10 @@ open_tables(struct master *m)
 	m->sessions = sessions_new(m);
 	m->sources = srctab_new(BOARD_SESSIONS, key);
 	m->stderrs = stderrs_new(m);
+	m->anteroom = anteroom_new(m);
+	m->load = load_new();
 	if (!m->board || !m->services || !m->listeners || !m->sessions || !m->sources ||
-	    !m->stderrs)
+	    !m->stderrs || !m->anteroom || !m->load)
 		return -1;
 	m->plans = plans_new(m->conf, m->environ);
 	return m->plans ? 0 : -1;
@@ -252,6 +267,25 @@ open_loop(struct master *m)
 	return 0;
 }
 
+/* Only if it is asked for: orphans come to us then, of whatever service. */
+void
+master_contain(struct master *m)
+{
+	bool wanted = false;
+
+	for (int i = 0; i < m->conf->n_services && !wanted; i++)
+		wanted = m->conf->services[i].enabled &&
+			m->conf->services[i].common->kill == CONF_KILL_TREE;
+	if (!wanted || m->contained)
+		return;
+	m->contained = true;
+	if (tree_init() == -1)
+		log_warn("kill = tree: can't be the reaper of orphans");
+	m->cgroups = cgroups_new();
+	if (!m->cgroups)
+		log_debug("kill = tree: no cgroups of our own: %s", strerror(errno));
+}
+
 int
 master_init(struct master *m)
 {
@@ -274,6 +308,7 @@ master_init(struct master *m)
 	if (setup_all(m, m->options->text != NULL) == -1)
 		return -1;
 	setup_control(m);
+	master_contain(m);
 	return talkproc_init(m);
 }
 
@@ -304,6 +339,9 @@ master_fini(struct master *m)
 	reload_fini(m);
 	talkproc_fini(m);
 	sessions_free(m->sessions);
+	anteroom_free(m->anteroom);
+	load_free(m->load);
+	cgroups_free(m->cgroups);
 	listeners_free(m->listeners);
 	services_free(m->services);
 	srctab_free(m->sources);

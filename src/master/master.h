@@ -19,7 +19,10 @@
 #include "options.h"
 #include "plan.h"
 
+struct anteroom;
+struct cgroups;
 struct listeners;
+struct load;
 struct notify;
 struct reload;
 struct services;
@@ -37,8 +40,11 @@ struct master {
 	struct services *services;
 	struct listeners *listeners;
 	struct sessions *sessions;
+	struct anteroom *anteroom;
 	struct srctab *sources;
 	struct stderrs *stderrs;
+	struct load *load;
+	struct cgroups *cgroups;	/* NULL: there are none, or none is needed yet */
 	struct talkproc *talkproc;
 	struct reload *reload;
 	struct notify *notify;
@@ -54,6 +60,7 @@ struct master {
 	int64_t reaped_ms;	/* when the last child was */
 	int64_t paused_until;	/* out of descriptors: no accept before */
 	uint32_t to_start;	/* sessions that wait for a process, see deliver_retry */
+	bool contained;		/* some service has kill = tree */
 	bool link_paused;	/* what feeds the talker is not polled */
 	bool stopping;		/* SIGTERM: no new sessions */
 	bool quit;		/* SIGQUIT: leave handlers alone */
@@ -67,6 +74,8 @@ void master_fini(struct master *m);
 /* Until it is told to stop; the exit code. */
 int master_run(struct master *m);
 
+/* Some service has kill = tree, perhaps: prepares for it. */
+void master_contain(struct master *m);
 /* There may be room for waiting listeners: at the end of this turn. */
 void master_admit_soon(struct master *m);
 /* Out of descriptors or memory: listeners wait, at least this long. */

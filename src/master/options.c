@@ -24,6 +24,7 @@
 
 static const char usage[] =
 	"usage: hatchd [-dFnV] [-f FILE] [-p PIDFILE]\n"
+	"       hatchd [-f FILE] --explain SERVICE ADDRESS[:PORT] [--at TIME]\n"
 	"       hatchd [-d] [-u USER] [--set SETTING=VALUE] -l LISTEN [-l LISTEN] -- COMMAND [ARG]\n";
 
 enum { MAX_LISTEN = 64, MAX_SET = 64 };
@@ -226,6 +227,17 @@ is_setting(const char *text)
 	return n > 0 && m > 0 && text[n + 1 + m] == '=';
 }
 
+/* The service is followed by an address. */
+static int
+take_question(struct options *o, int argc, char **argv)
+{
+	if (optind == argc || argv[optind][0] == '-')
+		return wrong("--explain needs SERVICE ADDRESS", NULL);
+	o->explain = optarg;
+	o->explain_address = argv[optind++];
+	return 0;
+}
+
 static int
 parse_letter(int c, struct options *o, struct words *w)
 {
@@ -251,6 +263,9 @@ parse_letter(int c, struct options *o, struct words *w)
 	case 'u':
 		w->user = optarg;
 		return 0;
+	case 'a':
+		o->explain_time = optarg;
+		return 0;
 	case 'l':
 		return take(w->listen, &w->n_listen, MAX_LISTEN, "-l", optarg);
 	case 's':
@@ -266,6 +281,8 @@ int
 options_parse(int argc, char **argv, struct options *ret)
 {
 	static const struct option longs[] = {
+		{ "at", required_argument, NULL, 'a' },
+		{ "explain", required_argument, NULL, 'e' },
 		{ "set", required_argument, NULL, 's' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -276,8 +293,10 @@ options_parse(int argc, char **argv, struct options *ret)
 
 	*ret = (struct options){ .file = NULL };
 	while ((c = getopt_long(argc, argv, "+f:p:ndFVu:l:h", longs, NULL)) != -1)
-		if (parse_letter(c, ret, &w) == -1)
+		if ((c == 'e' ? take_question(ret, argc, argv) : parse_letter(c, ret, &w)) == -1)
 			return -1;
+	if (ret->explain_time && !ret->explain)
+		return wrong("--at goes with --explain", NULL);
 	if (w.n_listen > 0) {
 		if (ret->file)
 			return wrong("-f and -l exclude each other", NULL);

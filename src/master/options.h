@@ -18,6 +18,9 @@ struct options {
 	bool foreground;	/* -F, -d, -l */
 	bool debug;		/* -d */
 	bool version;		/* -V */
+	const char *explain;	/* --explain: a service's name, or NULL */
+	const char *explain_address;	/* the word behind it */
+	const char *explain_time;	/* --at, or NULL */
 	char *text;		/* -l: the configuration made of it; malloced */
 	size_t text_len;
 };

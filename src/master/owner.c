@@ -13,24 +13,19 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
+#include "sockdiag.h"
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
+struct search {
+	const struct bind_target *target;
+	uint64_t inode;		/* 0: not found yet */
+};
 
 /* A socket that is bound to the port, to the same address or to any (or we
  * wanted any). */
@@ -46,50 +41,33 @@ matches(const struct bind_target *t, const struct inet_diag_msg *d)
 		memcmp(d->id.idiag_src, t->addr.ip, len) == 0;
 }
 
-/* Reads one answer to a dump; the inode, 0 to go on, -1 at the end. */
-static int64_t
-read_dump(int fd, const struct bind_target *t)
+static bool
+try(const void *data, size_t len, void *arg)
 {
-	_Alignas(struct nlmsghdr) char buf[16384];
-	ssize_t len = recv(fd, buf, sizeof(buf), 0);
-	const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
+	struct search *search = arg;
+	const struct inet_diag_msg *d = data;
 
-	if (len <= 0)
-		return -1;
-	for (size_t left = (size_t)len; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
-		if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY)
-			return -1;	/* NLMSG_DONE, NLMSG_ERROR */
-		if (matches(t, NLMSG_DATA(h)))
-			return ((const struct inet_diag_msg *)NLMSG_DATA(h))->idiag_inode;
-	}
-	return 0;
+	if (len >= sizeof(*d) && matches(search->target, d))
+		search->inode = d->idiag_inode;
+	return search->inode == 0;
 }
 
 static uint64_t
-inode_of_inet(const struct bind_target *t, int family)
+inode_of_inet(const struct bind_target *t, int family, int64_t until_ms)
 {
-	struct {
-		struct nlmsghdr h;
-		struct inet_diag_req_v2 r;
-	} q = {
-		.h = { .nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-		.r = { .sdiag_family = (uint8_t)family,
-		       .sdiag_protocol = t->type == SOCK_DGRAM ? IPPROTO_UDP : IPPROTO_TCP,
-		       .idiag_states = t->type == SOCK_DGRAM ? ~0U : 1U << TCP_LISTEN },
+	struct search search = { .target = t };
+	struct inet_diag_req_v2 r = {
+		.sdiag_family = (uint8_t)family,
+		.sdiag_protocol = t->type == SOCK_DGRAM ? IPPROTO_UDP : IPPROTO_TCP,
+		.idiag_states = t->type == SOCK_DGRAM ? ~0U : 1U << TCP_LISTEN,
 	};
-	struct timeval second = { .tv_sec = 1 };
-	int64_t inode = 0;
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	int fd = sockdiag_open();
 
 	if (fd == -1)
 		return 0;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
-	if (send(fd, &q, sizeof(q), 0) == sizeof(q))
-		while ((inode = read_dump(fd, t)) == 0)
-			;
+	(void)sockdiag_ask(fd, &r, sizeof(r), true, until_ms, try, &search);
 	(void)close(fd);
-	return inode > 0 ? (uint64_t)inode : 0;
+	return search.inode;
 }
 
 /* A number in /proc/net/unix, by path: its last two columns. */
@@ -129,7 +107,7 @@ has_inode(int proc, const char *pid, const char *wanted, int64_t until)
 		(void)close(fd);
 		return false;
 	}
-	for (struct dirent *e; !found && (e = readdir(d)) && now_ms() < until;) {
+	for (struct dirent *e; !found && (e = readdir(d)) && sockdiag_now_ms() < until;) {
 		ssize_t n = readlinkat(fd, e->d_name, target, sizeof(target) - 1);
 
 		if (n <= 0)
@@ -162,21 +140,22 @@ describe(int proc, const char *pid, char *buf, size_t size)
 bool
 owner_find(const struct bind_target *t, char *buf, size_t size, int budget_ms)
 {
-	int64_t until = now_ms() + budget_ms;
-	uint64_t inode = t->path ? inode_of_path(t->path) : inode_of_inet(t, t->addr.family);
+	int64_t until = sockdiag_now_ms() + budget_ms;
+	uint64_t inode = t->path ? inode_of_path(t->path) :
+		inode_of_inet(t, t->addr.family, until);
 	char wanted[48];
 	bool found = false;
 	DIR *d;
 
 	if (inode == 0 && t->addr.family == AF_INET)	/* a mapped socket has it */
-		inode = inode_of_inet(t, AF_INET6);
+		inode = inode_of_inet(t, AF_INET6, until);
 	if (inode == 0)
 		return false;
 	(void)snprintf(wanted, sizeof(wanted), "socket:[%llu]", (unsigned long long)inode);
 	d = opendir("/proc");
 	if (!d)
 		return false;
-	for (struct dirent *e; !found && (e = readdir(d)) && now_ms() < until;) {
+	for (struct dirent *e; !found && (e = readdir(d)) && sockdiag_now_ms() < until;) {
 		if (!isdigit((unsigned char)e->d_name[0]) ||
 		    !has_inode(dirfd(d), e->d_name, wanted, until))
 			continue;

@@ -10,8 +10,6 @@
 #include "reap.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +22,7 @@
 #include "listener.h"
 #include "log.h"
 #include "master.h"
+#include "pending.h"
 #include "reload.h"
 #include "service.h"
 #include "session.h"
@@ -86,17 +85,10 @@ static bool
 look_at_backlog(const struct listener *l, struct session_wait *ret)
 {
 	struct pollfd p = { .fd = l->fd, .events = POLLIN };
-	struct tcp_info ti;
-	socklen_t len = sizeof(ti);
 
-	memset(&ti, 0, sizeof(ti));
 	if (poll(&p, 1, 0) != 1)
 		return false;
-	/* tcp(7) doesn't say so, but of a listening socket this is the number
-	 * of connections to be accepted, which ss(8) shows as Recv-Q */
-	if (l->target.addr.family != AF_UNIX &&
-	    getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &ti, &len) == 0)
-		ret->queued = ti.tcpi_unacked;
+	ret->queued = pending_queued(l);
 	return true;
 }
 
@@ -107,36 +99,55 @@ reap_wait_look(const struct listener *l, struct session_wait *ret)
 	return l->target.type == SOCK_DGRAM ? look_at_datagram(l, ret) : look_at_backlog(l, ret);
 }
 
-/* Whether the handler has left what it was started for. */
-static bool
-unread(const struct listener *l, const struct session *x, const struct session_wait *now,
-       int64_t lived_ms)
+/* What a handler has done about that which it was started for, and which is
+ * followed by `now`. */
+static enum pending
+datagram_left(const struct session *x, const struct session_wait *now)
 {
-	if (l->target.type == SOCK_DGRAM)
-		return now->stamp_ns == x->wait.stamp_ns && now->stamp_ns != 0 &&
-			addr_equal(&now->peer, &x->wait.peer);
-	/* Of a stream only the length of the queue is known, and others may
-	 * have joined it meanwhile: so only one that ended badly, too. */
-	return lived_ms < AT_ONCE_MS && x->status != 0 && now->queued >= x->wait.queued;
+	return now->stamp_ns == x->wait.stamp_ns && now->stamp_ns != 0 &&
+		addr_equal(&now->peer, &x->wait.peer) ? PENDING_SAME : PENDING_TAKEN;
+}
+
+/* Others may have joined the queue, so its length alone tells little: one that
+ * ended badly is taken to have accepted nobody; of one that ended well it is
+ * looked who waits. */
+static enum pending
+connection_left(const struct listener *l, const struct session *x,
+		const struct session_wait *now, int64_t now_ms)
+{
+	if (now_ms - x->start_ms >= AT_ONCE_MS || now->queued < x->wait.queued)
+		return PENDING_TAKEN;
+	return x->status != 0 ? PENDING_SAME : pending_look(l, x->all_listeners, now_ms);
+}
+
+static void
+look_after(struct master *m, struct listener *l, const struct session *x)
+{
+	struct service *s = l->service;
+	bool datagram = l->target.type == SOCK_DGRAM;
+	enum pending left = PENDING_TAKEN;
+	struct session_wait now;
+
+	if (reap_wait_look(l, &now))
+		left = datagram ? datagram_left(x, &now) :
+			connection_left(l, x, &now, ev_now_ms(m->ev));
+	if (left == PENDING_TAKEN) {
+		service_succeeded(s);
+	} else if (left == PENDING_SAME) {
+		service_failed(s, s->conf->exec[0]);
+		events_unread(m, s, now.peer.family != 0 ? &now.peer : NULL);
+		if (datagram)
+			(void)recv(l->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC);
+	}
 }
 
 void
 reap_wait_handler(struct master *m, struct listener *l, const struct session *x)
 {
-	struct service *s = l->service;
-	struct session_wait now;
-
-	if (s != x->service || l->kind != LISTENER_WAIT || m->stopping ||
-	    session_row(m->sessions, x)->step != 0) {
-		/* what is left is another one's since a reload; and a failed
-		 * start deliver.c has noted already */
-	} else if (reap_wait_look(l, &now) && unread(l, x, &now, ev_now_ms(m->ev) - x->start_ms)) {
-		service_failed(s);
-		events_unread(m, s, now.peer.family != 0 ? &now.peer : NULL);
-		if (l->target.type == SOCK_DGRAM)
-			(void)recv(l->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC);
-	} else {
-		service_succeeded(s);
-	}
+	/* what is left is another one's since a reload; and a failed start
+	 * deliver.c has noted already */
+	if (l->service == x->service && l->kind == LISTENER_WAIT && !m->stopping &&
+	    session_row(m->sessions, x)->step == 0)
+		look_after(m, l, x);
 	listener_return(l);
 }

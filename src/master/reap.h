@@ -24,8 +24,9 @@ int reap_children(struct master *m);
  * all (a datagram with a wrong checksum, a client that has gone). */
 bool reap_wait_look(const struct listener *l, struct session_wait *ret);
 
-/* A wait handler has ended: the socket is ours again.  A datagram that it left
- * unread is dropped and its service goes into back-off, so that it can't spin. */
+/* A wait handler has ended: the socket is ours again.  If it left what it was
+ * started for (a datagram, which is dropped then; all connections that waited),
+ * its service goes into back-off, so that it can't spin. */
 void reap_wait_handler(struct master *m, struct listener *l, const struct session *x);
 
 #endif

@@ -15,10 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bind.h"
 #include "conf_diff.h"
 #include "conf_load.h"
+#include "link.h"
 #include "log.h"
 #include "master.h"
+#include "names.h"
 #include "notify.h"
 #include "setup.h"
 #include "swap.h"
@@ -29,6 +32,7 @@
 struct reload {
 	struct trial *trial;
 	struct sources *sources;
+	struct names *names;	/* of hosts, looked up by the trial */
 	struct problems *problems;
 	int64_t start_ms;	/* by ev_clock_ms: the switch is one turn of the loop */
 	bool again;		/* asked for while this one was under way */
@@ -55,6 +59,7 @@ clear(struct master *m)
 
 	trial_free(r->trial);
 	sources_free(r->sources);
+	names_free(r->names);
 	problems_free(r->problems);
 	ev_timer_stop(&r->next);
 	swap_result_fini(&r->result);
@@ -191,23 +196,50 @@ on_swap(void *arg)
 	char global[256] = "";
 
 	(void)conf_diff_global(m->conf, r->conf, global, sizeof(global));
-	if (swap_conf(m, r->conf, r->problems, &r->result) == -1) {
+	if (swap_conf(m, r->conf, r->names, r->problems, &r->result) == -1) {
 		swap_failed(m);
 		return;
 	}
 	r->conf = NULL;
 	apply_global(m, global);
 	setup_control(m);
+	master_contain(m);
+	link_send_names(m);
 	succeeded(m, &r->result, global);
+}
+
+/* The names of hosts in listen, so that binding waits for no name server. */
+static bool
+look_up_listeners(const struct conf *c, struct names *names, struct problems *p)
+{
+	const struct conf_listen *at;
+	struct bind_target *list;
+	const char *why;
+	bool ok = true;
+	int n;
+
+	for (int i = 0; i < c->n_services; i++) {
+		if (!c->services[i].enabled)
+			continue;
+		n = bind_targets(&c->services[i], names, &list, &why, &at);
+		if (n == -1)
+			setup_explain_targets(p, &c->services[i], at, why);
+		else
+			bind_targets_free(list, n);
+		ok = ok && n != -1;
+	}
+	return ok;
 }
 
 static bool
 try_load(const struct master *m, void *arg, struct problems *p)
 {
-	struct conf_load_env env = { .uid = m->uid, .lookup = true };
+	struct names *names = m->reload->names;
+	struct conf_load_env env = { .uid = m->uid, .lookup = true, .names = names };
+	struct conf *c = conf_load(m->reload->sources, &env, p);
 
 	(void)arg;
-	return conf_load(m->reload->sources, &env, p) != NULL;
+	return c && look_up_listeners(c, names, p);
 }
 
 static void
@@ -215,10 +247,11 @@ on_load(void *arg)
 {
 	struct master *m = arg;
 	struct reload *r = m->reload;
-	struct conf_load_env env = { .uid = m->uid, .lookup = true };
+	struct conf_load_env env = { .uid = m->uid, .lookup = true, .names = r->names };
 
 	trial_free(r->trial);
 	r->trial = NULL;
+	names_close(r->names);
 	if (r->ok)
 		r->conf = conf_load(r->sources, &env, r->problems);
 	if (!r->conf) {
@@ -244,7 +277,7 @@ start_trial(struct master *m)
 {
 	struct reload *r = m->reload;
 	const struct trial_job job = {
-		.what = "loading", .run = try_load, .done = tried, .arg = m,
+		.what = "loading", .names = r->names, .run = try_load, .done = tried, .arg = m,
 	};
 
 	r->trial = trial_start(m, &job, r->problems);
@@ -272,7 +305,8 @@ reload_request(struct master *m)
 	ev_timer_init(m->ev, &r->next, on_load, m);
 	notify_reloading(m->notify);
 	r->problems = problems_new();
-	if (!r->problems) {
+	r->names = names_new();
+	if (!r->problems || !r->names) {
 		log_warn("reload");
 		over(m);
 		return;

@@ -13,9 +13,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "events.h"
 #include "listener.h"
 #include "master.h"
+
+#define CAUSE_MS 200		/* how often what a start failed on is looked at */
 
 struct services {
 	struct master *master;
@@ -38,8 +42,12 @@ static void
 release(struct services *all, struct service *s)
 {
 	assert(!s->listeners);
-	if (s->live)
+	if (s->live) {
 		ev_timer_stop(&s->live->timer);
+		ev_timer_stop(&s->live->refill);
+		ev_timer_stop(&s->live->tell);
+		free(s->live->cause.path);
+	}
 	board_service_clear(all->master->board, s->row);
 	all->table[s->row] = NULL;
 	if (s->row < all->first_free)
@@ -86,6 +94,8 @@ service_new(struct services *all, const struct conf_service *conf, const struct 
 	return s;
 }
 
+static void on_refill(void *arg);
+
 void
 service_update(struct service *s, const struct conf_service *conf, const struct plan *plan)
 {
@@ -93,6 +103,10 @@ service_update(struct service *s, const struct conf_service *conf, const struct 
 	s->plan = plan;
 	/* whatever failed may be mended: try at once */
 	service_succeeded(s);
+	if (s->live && ev_timer_active(&s->live->refill)) {	/* at another rate */
+		ev_timer_stop(&s->live->refill);
+		on_refill(s);
+	}
 }
 
 void
@@ -146,12 +160,69 @@ service_counters(const struct service *s)
 }
 
 static void
-backoff_over(void *arg)
+backoff_over(struct service *s)
+{
+	s->live->waiting = false;
+	free(s->live->cause.path);
+	s->live->cause.path = NULL;
+	listeners_resume_service(s, PAUSE_SERVICE);
+	master_admit_soon(s->master);
+}
+
+/* What is at the path now. */
+static void
+look_at(struct service_cause *c)
+{
+	struct stat st;
+
+	memset(&st, 0, sizeof(st));
+	c->error = stat(c->path, &st) == -1 ? errno : 0;
+	c->dev = st.st_dev;
+	c->ino = st.st_ino;
+	c->mode = st.st_mode;
+	c->changed = st.st_ctim;
+}
+
+static bool
+has_changed(const struct service_cause *c)
+{
+	struct service_cause now = { .path = c->path };
+
+	look_at(&now);
+	return now.error != c->error || now.dev != c->dev || now.ino != c->ino ||
+		now.mode != c->mode || now.changed.tv_sec != c->changed.tv_sec ||
+		now.changed.tv_nsec != c->changed.tv_nsec;
+}
+
+static void
+on_backoff(void *arg)
+{
+	struct service *s = arg;
+	struct service_live *live = s->live;
+	int64_t left = live->backoff_until - ev_now_ms(s->master->ev);
+	bool mended = live->cause.path && has_changed(&live->cause);
+
+	if (mended)		/* what fails now is another fault */
+		live->backoff_ms = 0;
+	else if (left > 0 && ev_timer_start(&live->timer,
+					    live->cause.path && left > CAUSE_MS ? CAUSE_MS : left) == 0)
+		return;
+	backoff_over(s);
+}
+
+static void
+on_refill(void *arg)
 {
 	struct service *s = arg;
 
-	s->live->waiting = false;
-	listeners_resume_service(s, PAUSE_SERVICE);
+	listeners_resume_service(s, PAUSE_RATE);
+	master_admit_soon(s->master);
+}
+
+static void
+on_tell(void *arg)
+{
+	events_suppressed(arg);
 }
 
 struct service_live *
@@ -159,24 +230,36 @@ service_live(struct service *s)
 {
 	if (!s->live) {
 		s->live = calloc(1, sizeof(*s->live));
-		if (s->live)
-			ev_timer_init(s->master->ev, &s->live->timer, backoff_over, s);
+		if (!s->live)
+			return NULL;
+		ev_timer_init(s->master->ev, &s->live->timer, on_backoff, s);
+		ev_timer_init(s->master->ev, &s->live->refill, on_refill, s);
+		ev_timer_init(s->master->ev, &s->live->tell, on_tell, s);
 	}
 	return s->live;
 }
 
 void
-service_failed(struct service *s)
+service_failed(struct service *s, const char *cause)
 {
 	struct service_live *live = service_live(s);
+	int64_t first;
 
 	if (!live || live->waiting)
 		return;
 	live->backoff_ms = live->backoff_ms == 0 ? SERVICE_BACKOFF_MIN : live->backoff_ms * 2;
 	if (live->backoff_ms > SERVICE_BACKOFF_MAX)
 		live->backoff_ms = SERVICE_BACKOFF_MAX;
-	if (ev_timer_start(&live->timer, live->backoff_ms) == -1)
+	live->cause.path = cause ? strdup(cause) : NULL;	/* without it: just later */
+	if (live->cause.path)
+		look_at(&live->cause);
+	first = live->cause.path && live->backoff_ms > CAUSE_MS ? CAUSE_MS : live->backoff_ms;
+	live->backoff_until = ev_now_ms(s->master->ev) + live->backoff_ms;
+	if (ev_timer_start(&live->timer, first) == -1) {
+		free(live->cause.path);
+		live->cause.path = NULL;
 		return;
+	}
 	live->waiting = true;
 	listeners_pause_service(s, PAUSE_SERVICE);
 }
@@ -191,6 +274,17 @@ service_succeeded(struct service *s)
 		ev_timer_stop(&s->live->timer);
 		backoff_over(s);
 	}
+}
+
+void
+service_wait_rate(struct service *s, uint64_t ms)
+{
+	struct service_live *live = service_live(s);
+
+	if (!live || ev_timer_active(&live->refill))
+		return;
+	if (ev_timer_start(&live->refill, ms > INT32_MAX ? INT32_MAX : (int64_t)ms) == 0)
+		listeners_pause_service(s, PAUSE_RATE);
 }
 
 bool

@@ -12,9 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include "board.h"
 #include "conf.h"
 #include "ev.h"
+#include "limit.h"
 #include "log.h"
 #include "plan.h"
 
@@ -24,11 +27,27 @@ struct master;
 #define SERVICE_BACKOFF_MIN 100	/* ms */
 #define SERVICE_BACKOFF_MAX 30000
 
+/* What a start failed on, as it was then: a change may have mended it. */
+struct service_cause {
+	char *path;		/* NULL: it isn't known */
+	int error;		/* of stat(2), 0: the rest is what it told */
+	dev_t dev;
+	ino_t ino;
+	mode_t mode;
+	struct timespec changed;
+};
+
 struct service_live {		/* made when the first connection comes */
 	struct ev_timer timer;	/* end of the back-off */
 	uint32_t backoff_ms;	/* 0: none */
+	int64_t backoff_until;
 	bool waiting;		/* in back-off: nothing is started */
-	struct log_rate refusals, failures, stderr_lines;
+	struct service_cause cause;
+	struct limit_bucket bucket;	/* limits.rate */
+	struct ev_timer refill;	/* until it has a token */
+	struct log_rate failures;
+	struct log_rate told[REASON_MAX];	/* refusals and limits */
+	struct ev_timer tell;	/* the number of those that were not told */
 };
 
 struct service {
@@ -37,7 +56,10 @@ struct service {
 	const struct plan *plan;
 	uint32_t row;		/* on the board */
 	uint32_t running;	/* sessions */
+	uint32_t busy;		/* those of them that count as instances */
+	uint32_t waiting;	/* those of them that wait for room (anteroom.c) */
 	bool retiring;		/* mark of a reload: not in the new configuration */
+	bool fresh;		/* mark of a reload: not in the old one */
 	struct listener *listeners;
 	struct service_live *live;
 };
@@ -71,11 +93,15 @@ struct board_counters *service_counters(const struct service *s);
 /* NULL if memory is out. */
 struct service_live *service_live(struct service *s);
 
-/* Back-off: a start has failed (doubles it) or succeeded (ends it). */
-void service_failed(struct service *s);
+/* Back-off: a start has failed (doubles it) or succeeded (ends it).  cause: a
+ * path, if a change of what is there may mend it, which is then tried at once. */
+void service_failed(struct service *s, const char *cause);
 void service_succeeded(struct service *s);
 bool service_in_backoff(const struct service *s);
 /* How long the back-off that is under way was set for, ms. */
 uint32_t service_backoff_ms(const struct service *s);
+
+/* Its listeners are not polled until its bucket has a token, which is in ms. */
+void service_wait_rate(struct service *s, uint64_t ms);
 
 #endif

@@ -11,15 +11,15 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "deliver.h"
+#include "anteroom.h"
 #include "events.h"
+#include "expire.h"
 #include "fd.h"
 #include "link.h"
 #include "listener.h"
@@ -35,7 +35,7 @@ struct sessions {
 	struct session *table;	/* BOARD_SESSIONS of them, touched as used */
 	uint32_t rows;		/* slots ever used */
 	uint32_t free;		/* list of slots given back */
-	uint32_t count, processes, talked;
+	uint32_t count, processes, leftovers, talked;
 	uint32_t buckets[BUCKETS];	/* slot + 1 */
 };
 
@@ -108,49 +108,52 @@ realtime_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void on_timer(void *arg);
-
-/* What it took, so that judge.c counts it from now on. */
-static uint32_t
-take_source(struct master *m, const struct service *s, const struct addr *peer)
+/* What its configuration says, for as long as it lives. */
+static void
+copy_settings(struct session *x)
 {
-	const struct conf_limits *l = s->conf->common->limits;
-	struct addr key;
+	const struct conf_common *c = x->service->conf->common;
 
-	if (!peer || peer->family == 0 || l->per_source == 0)
-		return SRCTAB_NONE;
-	key = srctab_key(peer, l->source_prefix4, l->source_prefix6);
-	return srctab_take(m->sources, s->row, &key);
+	x->log_events = (uint8_t)c->log_events;
+	x->on_reload = (uint8_t)c->on_reload;
+	x->tree = c->kill == CONF_KILL_TREE;
+	x->stop_ms = c->timeouts->stop_ms;
+	x->idle_ms = c->timeouts->idle_ms;
+	x->linger_ms = c->timeouts->linger_ms;
+}
+
+static uint32_t
+take_slot(struct sessions *all)
+{
+	uint32_t slot = all->free;
+
+	if (slot != SESSION_NONE)
+		all->free = all->table[slot].next;
+	else if (all->rows < BOARD_SESSIONS)
+		slot = all->rows++;
+	return slot;
 }
 
 uint32_t
-session_new(struct sessions *all, struct service *s, enum board_kind kind,
-	    const struct addr *peer, const struct addr *local)
+session_new_waiting(struct sessions *all, struct service *s, enum board_kind kind,
+		    const struct addr *peer, const struct addr *local)
 {
 	struct master *m = all->master;
+	uint32_t slot = take_slot(all);
 	struct board_session *row;
 	struct session *x;
-	uint32_t slot;
 
-	if (all->free != SESSION_NONE) {
-		slot = all->free;
-		all->free = all->table[slot].next;
-	} else if (all->rows < BOARD_SESSIONS) {
-		slot = all->rows++;
-	} else {
+	if (slot == SESSION_NONE)
 		return SESSION_NONE;
-	}
 	x = &all->table[slot];
 	memset(x, 0, sizeof(*x));
 	x->service = s;
 	x->start_ms = ev_now_ms(m->ev);
-	x->source = take_source(m, s, peer);
+	x->source = SRCTAB_NONE;
 	x->next = SESSION_NONE;
-	x->fd = -1;
-	ev_timer_init(m->ev, &x->timer, on_timer, x);
-	x->log_events = (uint8_t)s->conf->common->log_events;
-	x->on_reload = (uint8_t)s->conf->common->on_reload;
-	x->stop_ms = s->conf->common->timeouts->stop_ms;
+	x->fd = x->keep = -1;
+	ev_timer_init(m->ev, &x->timer, expire_on_timer, x);
+	copy_settings(x);
 	row = board_slot(m->board, slot);
 	row->generation++;
 	row->service = s->row;
@@ -168,6 +171,73 @@ session_new(struct sessions *all, struct service *s, enum board_kind kind,
 	all->count++;
 	service_enter(s);
 	return slot;
+}
+
+void
+session_count(struct sessions *all, struct session *x)
+{
+	(void)all;
+	x->service->busy += !x->counted;
+	x->counted = true;
+}
+
+static void
+uncount(struct session *x)
+{
+	x->service->busy -= x->counted;
+	x->counted = false;
+}
+
+void
+session_count_source(struct sessions *all, struct session *x)
+{
+	const struct conf_limits *l = x->service->conf->common->limits;
+	const struct addr *peer = &session_row(all, x)->peer;
+	struct addr key;
+
+	if (peer->family == 0 || l->per_source == 0 || x->source != SRCTAB_NONE)
+		return;
+	key = srctab_key(peer, l->source_prefix4, l->source_prefix6);
+	x->source = srctab_take(all->master->sources, x->service->row, &key);
+}
+
+uint32_t
+session_new(struct sessions *all, struct service *s, enum board_kind kind,
+	    const struct addr *peer, const struct addr *local)
+{
+	uint32_t slot = session_new_waiting(all, s, kind, peer, local);
+
+	if (slot == SESSION_NONE)
+		return SESSION_NONE;
+	session_count(all, &all->table[slot]);
+	session_count_source(all, &all->table[slot]);
+	return slot;
+}
+
+void
+session_move(struct sessions *all, struct session *x, struct service *s, enum board_kind kind)
+{
+	struct board_session *row = session_row(all, x);
+	struct service *before = x->service;
+
+	srctab_drop(all->master->sources, x->source);
+	x->source = SRCTAB_NONE;
+	uncount(x);
+	service_enter(s);
+	x->service = s;
+	row->service = s->row;
+	row->kind = (uint8_t)kind;
+	x->rated = false;
+	copy_settings(x);
+	listeners_resume_service(before, PAUSE_SERVICE);
+	service_leave(all->master->services, before);
+}
+
+void
+session_keep(struct session *x, int fd)
+{
+	if (x->keep == -1 && (x->idle_ms > 0 || x->linger_ms > 0))
+		x->keep = fd_dup(fd, FD_HIGH);
 }
 
 static uint32_t
@@ -231,11 +301,12 @@ release(struct sessions *all, struct session *x)
 
 	assert(!x->process && !x->talker);
 	ev_timer_stop(&x->timer);
-	if (x->fd != -1) {
-		if (!x->held)
-			all->master->to_start--;
-		fd_close(&x->fd);
-	}
+	anteroom_leave(all->master, x);
+	if (x->stage == STAGE_PROCESS)
+		all->master->to_start--;
+	fd_close(&x->fd);
+	fd_close(&x->keep);
+	uncount(x);
 	srctab_drop(all->master->sources, x->source);
 	row->kind = BOARD_FREE;
 	row->pid = 0;
@@ -298,6 +369,7 @@ session_reaped(struct sessions *all, struct session *x, int status, const struct
 	x->status = status;
 	x->usage = *usage;
 	x->reaped = true;
+	x->reaped_ms = ev_now_ms(all->master->ev);
 	forget_pid(all, x);
 	if (l) {
 		x->listener = NULL;
@@ -305,10 +377,38 @@ session_reaped(struct sessions *all, struct session *x, int status, const struct
 	}
 	if (x->all_listeners)
 		listeners_return(all->master->listeners, session_slot(all, x));
-	if (!x->talker)
+	session_row(all, x)->state = BOARD_ENDING;
+	x->leftovers = expire_leftovers(all, x);
+	all->leftovers += x->leftovers;
+	if (!x->leftovers)
+		session_process_over(all, x);
+}
+
+/* What the client still sends is read by the talker: closed with that unread, it
+ * would be reset and lose what it has not read itself. */
+static bool
+linger(struct sessions *all, struct session *x)
+{
+	if (x->keep == -1 || x->linger_ms == 0 || session_row(all, x)->step != 0 ||
+	    all->master->stopping || link_send_linger(all->master, x, x->keep) == -1)
+		return false;
+	fd_close(&x->keep);
+	x->idle_ms = 0;
+	x->total_at = 0;
+	ev_timer_stop(&x->timer);
+	uncount(x);
+	if (x->service->conf && !service_in_backoff(x->service))
+		listeners_resume_service(x->service, PAUSE_SERVICE);
+	return true;
+}
+
+void
+session_process_over(struct sessions *all, struct session *x)
+{
+	all->leftovers -= x->leftovers;
+	x->leftovers = false;
+	if (!x->talker && !linger(all, x))
 		ended(all, x);
-	else
-		session_row(all, x)->state = BOARD_ENDING;
 }
 
 void
@@ -317,64 +417,18 @@ session_untalked(struct sessions *all, struct session *x)
 	if (!x->talker)
 		return;
 	untalk(all, x);
-	if (!x->process)
+	if (x->stage != STAGE_NONE)
+		session_cancel(all, x);
+	else if (x->process)
+		expire_soon(all, x);
+	else if (!x->leftovers)
 		ended(all, x);
-	else
-		/* its socket has reached its end: it is expected to go; if it
-		 * doesn't, it is told to after the time to stop, then killed */
-		(void)ev_timer_start(&x->timer, x->stop_ms);
-}
-
-/* The whole process group: each handler leads a session of its own. */
-static void
-signal_session(const struct sessions *all, struct session *x, int sig)
-{
-	pid_t pid = session_row(all, x)->pid;
-
-	assert(x->process && pid > 1);
-	if (kill(-pid, sig) == -1 && errno == ESRCH)
-		(void)kill(pid, sig);	/* it hasn't got as far as setsid */
-	x->signalled = (uint8_t)sig;
-	session_row(all, x)->state = BOARD_ENDING;
-}
-
-static void
-on_timer(void *arg)
-{
-	struct session *x = arg;
-	struct sessions *all = x->service->master->sessions;
-
-	if (!x->process)
-		return;
-	if (x->signalled == 0) {
-		signal_session(all, x, SIGTERM);
-		(void)ev_timer_start(&x->timer, x->stop_ms);
-	} else {
-		signal_session(all, x, SIGKILL);
-	}
 }
 
 void
-session_stop(struct sessions *all, struct session *x)
+session_returned(struct sessions *all, struct session *x)
 {
-	if (x->talker && !all->master->stopping)	/* else it is told to stop as a whole */
-		link_close(all->master, x);
-	if (!x->process) {
-		if (!x->talker)
-			session_cancel(all, x);	/* it was never started */
-		return;
-	}
-	if (x->signalled != 0)
-		return;
-	signal_session(all, x, SIGTERM);
-	(void)ev_timer_start(&x->timer, x->stop_ms);
-}
-
-void
-session_kill(struct sessions *all, struct session *x)
-{
-	if (x->process)
-		signal_session(all, x, SIGKILL);
+	untalk(all, x);
 }
 
 void
@@ -396,6 +450,12 @@ uint32_t
 sessions_talked(const struct sessions *all)
 {
 	return all->talked;
+}
+
+uint32_t
+sessions_leftovers(const struct sessions *all)
+{
+	return all->leftovers;
 }
 
 uint32_t

@@ -131,7 +131,7 @@ open_service(struct master *m, struct service *s, struct problems *p)
 	const char *why;
 	int n, r = 0;
 
-	n = bind_targets(s->conf, &list, &why, &at);
+	n = bind_targets(s->conf, NULL, &list, &why, &at);
 	if (n == -1) {
 		setup_explain_targets(p, s->conf, at, why);
 		return -1;

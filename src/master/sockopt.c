@@ -58,8 +58,11 @@ sockopt_before_bind(int fd, const struct bind_target *t, const struct conf_servi
 	const struct conf_socket *c = s->common->socket;
 	bool v6 = t->addr.family == AF_INET6;
 
+	/* from the first datagram on, or there would be some without a sender */
+	*ret_step = "credentials";
 	if (t->addr.family == AF_UNIX)
-		return 0;
+		return t->type == SOCK_DGRAM && !s->common->wait ?
+			set(fd, SOL_SOCKET, SO_PASSCRED, 1) : 0;
 	*ret_step = "v6only";
 	if (v6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
 		return -1;
@@ -145,8 +148,9 @@ apply_datagram(int fd, const struct bind_target *t, const struct conf_service *s
 	*step = "timestamp";	/* how reap.c knows a datagram again */
 	if (change(fd, SOL_SOCKET, SO_TIMESTAMPNS, !talker, again) == -1)
 		return -1;
+	*step = "credentials";	/* who sends, for the judge */
 	if (t->addr.family == AF_UNIX)
-		return 0;
+		return change(fd, SOL_SOCKET, SO_PASSCRED, talker, again);
 	*step = "broadcast";
 	if (change(fd, SOL_SOCKET, SO_BROADCAST, c->broadcast, again) == -1)
 		return -1;

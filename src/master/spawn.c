@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -57,7 +58,8 @@ spawn_step_name(int step)
 {
 	static const char *const names[] = {
 		[SPAWN_OK] = "ok", [SPAWN_CLONE] = "clone", [SPAWN_FILES] = "files",
-		[SPAWN_STDIO] = "stdio", [SPAWN_SESSION] = "session", [SPAWN_NICE] = "nice",
+		[SPAWN_CGROUP] = "cgroup", [SPAWN_STDIO] = "stdio",
+		[SPAWN_SESSION] = "session", [SPAWN_NICE] = "nice",
 		[SPAWN_RLIMITS] = "rlimits", [SPAWN_CHROOT] = "chroot",
 		[SPAWN_GROUPS] = "groups", [SPAWN_GROUP] = "group", [SPAWN_USER] = "user",
 		[SPAWN_VERIFY] = "verify", [SPAWN_DIRECTORY] = "directory",
@@ -234,14 +236,20 @@ child(void *arg)
 	const struct spawn *s = arg;
 	int top = s->fd_in > s->fd_err ? s->fd_in : s->fd_err;
 
+	if (s->in_cgroup && s->cgroup_fd > top)
+		top = s->cgroup_fd;
 	for (int i = 0; i < s->n_fds; i++)
 		if (s->fds[i] > top)
 			top = s->fds[i];
 	if (share_files &&
 	    syscall(SYS_close_range, (unsigned)top + 1, ~0U, CLOSE_RANGE_UNSHARE) == -1)
 		give_up(s, SPAWN_FILES, errno);
+	/* first of all, as it is needed no more then and may be overwritten */
+	if (s->in_cgroup && syscall(SYS_write, s->cgroup_fd, "0", 1) == -1)
+		give_up(s, SPAWN_CGROUP, errno);
 	place_fds(s);
-	if (syscall(SYS_setsid) == -1)
+	if (syscall(SYS_setsid) == -1 ||
+	    (s->subreaper && syscall(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1))
 		give_up(s, SPAWN_SESSION, errno);
 	if (s->nice != 0 && syscall(SYS_setpriority, PRIO_PROCESS, 0, s->nice) == -1)
 		give_up(s, SPAWN_NICE, errno);

@@ -19,8 +19,8 @@
 
 /* Where the set-up of a child failed.  The order is the order of the steps. */
 enum spawn_step {
-	SPAWN_OK, SPAWN_CLONE, SPAWN_FILES, SPAWN_STDIO, SPAWN_SESSION, SPAWN_NICE,
-	SPAWN_RLIMITS, SPAWN_CHROOT, SPAWN_GROUPS, SPAWN_GROUP, SPAWN_USER,
+	SPAWN_OK, SPAWN_CLONE, SPAWN_FILES, SPAWN_CGROUP, SPAWN_STDIO, SPAWN_SESSION,
+	SPAWN_NICE, SPAWN_RLIMITS, SPAWN_CHROOT, SPAWN_GROUPS, SPAWN_GROUP, SPAWN_USER,
 	SPAWN_VERIFY, SPAWN_DIRECTORY, SPAWN_SIGNALS, SPAWN_EXEC
 };
 
@@ -42,6 +42,9 @@ struct spawn {
 	const int *fds;		/* become 3, 4, ... */
 	char *listen_pid;	/* room for the child's own pid, decimal, to be
 				 * filled in by it (LISTEN_PID=); NULL: none */
+	bool subreaper;		/* orphans of its tree become its children (tree.h) */
+	bool in_cgroup;		/* it goes into the group whose cgroup.procs ... */
+	int cgroup_fd;		/* ... this is: CLOEXEC, best a low one (cgroup.h) */
 
 	/* Results, in memory that stays until the child is reaped: the child
 	 * shares our memory until it has its own program. */

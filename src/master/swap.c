@@ -24,6 +24,7 @@
 #include "bind.h"
 #include "claim.h"
 #include "conf_diff.h"
+#include "expire.h"
 #include "fd.h"
 #include "link.h"
 #include "listener.h"
@@ -32,6 +33,7 @@
 #include "service.h"
 #include "session.h"
 #include "setup.h"
+#include "srctab.h"
 
 struct part {			/* a service of the new configuration */
 	const struct conf_service *conf;
@@ -46,6 +48,7 @@ struct part {			/* a service of the new configuration */
 struct swap {
 	struct master *master;
 	struct conf *conf;
+	struct names *names;
 	struct plans *plans;
 	struct problems *problems;
 	struct swap_result *result;
@@ -64,7 +67,7 @@ prepare_part(struct swap *w, struct part *p)
 	p->service = claim_service(w->claims, p->conf->name);
 	if (p->service)
 		(void)conf_diff_service(p->service->conf, p->conf, p->changed, sizeof(p->changed));
-	p->n = bind_targets(p->conf, &p->targets, &why, &at);
+	p->n = bind_targets(p->conf, w->names, &p->targets, &why, &at);
 	if (p->n == -1) {
 		p->n = 0;
 		setup_explain_targets(w->problems, p->conf, at, why);
@@ -266,8 +269,27 @@ add_services(struct swap *w)
 					service_retire(w->master->services, w->parts[k].service);
 			return -1;
 		}
+		p->service->fresh = true;
 	}
 	return 0;
+}
+
+/* Sources are known by the row of their service, which was another one's before. */
+static bool
+is_new(uint32_t row, void *arg)
+{
+	const struct master *m = arg;
+	const struct service *s = services_at(m->services, row);
+
+	return !s || s->fresh;
+}
+
+static void
+forget_sources(struct swap *w)
+{
+	srctab_forget(w->master->sources, is_new, w->master);
+	for (int k = 0; k < w->n; k++)
+		w->parts[k].service->fresh = false;
 }
 
 /* on_reload = terminate: sessions of a service that is gone, and those that
@@ -283,7 +305,7 @@ end_sessions(struct master *m, struct service *s, uint32_t keep)
 		if (!x || x->service != s || x->on_reload != CONF_TERMINATE)
 			continue;
 		n--;
-		session_stop(m->sessions, x);
+		expire_stop(m->sessions, x);
 	}
 }
 
@@ -365,6 +387,7 @@ switch_all(struct swap *w, struct swap_result *ret)
 	struct conf *old = m->conf;
 
 	conf_diff(old, w->conf, note, ret);
+	forget_sources(w);
 	mark_old(w);
 	m->conf = w->conf;
 	m->plans = w->plans;
@@ -397,10 +420,11 @@ fini(struct swap *w)
 }
 
 int
-swap_conf(struct master *m, struct conf *conf, struct problems *p, struct swap_result *ret)
+swap_conf(struct master *m, struct conf *conf, struct names *names, struct problems *p,
+	  struct swap_result *ret)
 {
 	struct swap w = {
-		.master = m, .conf = conf, .problems = p, .result = ret,
+		.master = m, .conf = conf, .names = names, .problems = p, .result = ret,
 		.plans = plans_new(conf, m->environ), .claims = claims_new(m),
 		.rows = listeners_rows(m->listeners),
 	};

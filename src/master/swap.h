@@ -12,6 +12,7 @@
 #include "conf.h"
 
 struct master;
+struct names;
 
 #define SWAP_BUSY 16		/* busy addresses whose owners are looked for */
 
@@ -30,9 +31,9 @@ struct swap_result {
 
 /* Takes conf if it returns 0; m->conf is then the new one.  -1: nothing has
  * changed, the reasons are in p and, as far as somebody else has an address,
- * in ret->busy, to be freed by swap_result_fini. */
-int swap_conf(struct master *m, struct conf *conf, struct problems *p,
-	      struct swap_result *ret);
+ * in ret->busy, to be freed by swap_result_fini.  names: as for bind_targets. */
+int swap_conf(struct master *m, struct conf *conf, struct names *names,
+	      struct problems *p, struct swap_result *ret);
 
 void swap_result_fini(struct swap_result *r);
 

@@ -5,15 +5,17 @@
  * The trial.  trial_child runs in a forked child of the master, without
  * privileges and with little time and memory; all else in the master.
  * The child's problems come back as text through a pipe, a line each:
- * "E" or "W", then "file:line: text".
+ * "E" or "W", then "file:line: text"; and the names that it looks up, as
+ * names.c writes them.
  */
 #include "config.h"
 
 #include "trial.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +30,10 @@
 #include "fd.h"
 #include "log.h"
 #include "master.h"
+#include "names.h"
 
 #define TRIAL_MEMORY (1UL << 30)
-#define TRIAL_TEXT 65536	/* of problems that are passed on */
+#define TRIAL_LINE 8192		/* more than any of its lines has */
 
 struct trial {
 	struct master *master;
@@ -40,10 +43,13 @@ struct trial {
 	int status;
 	int fd;			/* -1: all is read */
 	bool late;
+	bool odd;		/* it wrote what it can't have meant */
+	int limit_ms;
 	struct ev_io io;
 	struct ev_timer timer;
+	char host[64];		/* whose address it looks up; cut */
 	size_t len;
-	char text[TRIAL_TEXT];
+	char text[TRIAL_LINE];
 };
 
 static void
@@ -62,6 +68,26 @@ limit(int resource, rlim_t value)
 	(void)setrlimit(resource, &rl);
 }
 
+/* List files and banners may be for root alone to read, and the child is to find
+ * out whether they are in order. */
+static void
+keep_reading(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { 0 } };
+	uint32_t keep;
+
+	if (syscall(SYS_capget, &head, data) == -1)
+		return;
+	keep = data[0].permitted & (1U << CAP_DAC_READ_SEARCH);
+	if (!keep)		/* some containers have only this one */
+		keep = data[0].permitted & (1U << CAP_DAC_OVERRIDE);
+	memset(data, 0, sizeof(data));
+	data[0].permitted = data[0].effective = keep;
+	if (syscall(SYS_capset, &head, data) == -1)
+		_exit(3);
+}
+
 /* What can't be given up is no reason not to try: it is a safeguard around
  * files that only root and we may write. */
 static void
@@ -76,9 +102,12 @@ give_up_privileges(const struct master *m)
 #ifndef SANITIZERS		/* they map terabytes */
 	limit(RLIMIT_AS, TRIAL_MEMORY);
 #endif
-	if (a && (setgroups(0, NULL) == -1 || setresgid(a->gid, a->gid, a->gid) == -1 ||
-		  setresuid(a->uid, a->uid, a->uid) == -1))
+	if (!a)
+		return;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1 || setgroups(0, NULL) == -1 ||
+	    setresgid(a->gid, a->gid, a->gid) == -1 || setresuid(a->uid, a->uid, a->uid) == -1)
 		_exit(3);
+	keep_reading();
 }
 
 static void __attribute__((noreturn))
@@ -101,6 +130,8 @@ trial_child(const struct master *m, const struct trial_job *job, int out)
 	f = fdopen(3, "w");
 	if (!p || !f)
 		_exit(3);
+	if (job->names)
+		names_tell(job->names, f);
 	ok = job->run(m, job->arg, p);
 	problems_each(p, write_problem, f);
 	if (fflush(f) == EOF)
@@ -108,18 +139,56 @@ trial_child(const struct master *m, const struct trial_job *job, int out)
 	_exit(ok ? 0 : 1);
 }
 
-/* The lines of the child become ours. */
+/* A line of the child. */
 static void
-take_problems(struct trial *t)
+take_line(struct trial *t, const char *line)
 {
-	char *save, *line;
-
-	t->text[t->len < sizeof(t->text) ? t->len : sizeof(t->text) - 1] = '\0';
-	for (line = strtok_r(t->text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		if (line[0] == 'E')
-			problems_add(t->problems, NULL, 0, "%s", line + 1);
-		/* warnings come again when it is loaded */
+	switch (line[0]) {
+	case 'E':
+		problems_add(t->problems, NULL, 0, "%s", line + 1);
+		break;
+	case 'L':
+		if (t->limit_ms == TRIAL_MS && !t->late) {
+			t->limit_ms = TRIAL_NAMES_MS;
+			(void)ev_timer_start(&t->timer, t->limit_ms);
+		}
+		(void)snprintf(t->host, sizeof(t->host), "%s", line + 1 + (line[1] == ' '));
+		break;
+	case 'N':
+		t->host[0] = '\0';
+		t->odd = t->odd || !t->job.names || !names_read(t->job.names, line);
+		break;
+	case 'W':		/* warnings come again when it is loaded */
+		break;
+	default:
+		t->odd = true;
 	}
+}
+
+/* The lines that are there; the beginning of another one stays. */
+static void
+take_lines(struct trial *t)
+{
+	char *line = t->text, *end;
+
+	while ((end = memchr(line, '\n', t->len))) {
+		*end = '\0';
+		take_line(t, line);
+		t->len -= (size_t)(end + 1 - line);
+		line = end + 1;
+	}
+	memmove(t->text, line, t->len);
+	if (t->len == sizeof(t->text)) {
+		t->len = 0;
+		t->odd = true;
+	}
+}
+
+static void
+tell_late(struct trial *t)
+{
+	problems_add(t->problems, NULL, 0, "%s took more than %d s%s%s", t->job.what,
+		     t->limit_ms / 1000, t->host[0] ? ", at the name of the host " : "", t->host);
 }
 
 static void
@@ -130,36 +199,32 @@ finish(struct trial *t)
 	if (t->pid != 0 || t->fd != -1)
 		return;
 	ev_timer_stop(&t->timer);
-	take_problems(t);
 	if (t->late)
-		problems_add(t->problems, NULL, 0, "%s took more than %d s", t->job.what,
-			     TRIAL_MS / 1000);
+		tell_late(t);
 	else if (WIFSIGNALED(t->status))
 		problems_add(t->problems, NULL, 0, "%s was ended by SIG%s", t->job.what,
 			     sigabbrev_np(WTERMSIG(t->status)));
+	else if (t->odd)
+		problems_add(t->problems, NULL, 0, "%s: the trial process told nonsense",
+			     t->job.what);
 	else if (!ok && problems_count(t->problems) == 0)
 		problems_add(t->problems, NULL, 0, "%s failed in the trial process (exit %d)",
 			     t->job.what, WEXITSTATUS(t->status));
-	t->job.done(ok && !t->late, t->job.arg);
+	t->job.done(ok && !t->late && !t->odd, t->job.arg);
 }
 
 static void
 on_text(int fd, short what, void *arg)
 {
 	struct trial *t = arg;
-	char rest[4096];
-	ssize_t n;
+	ssize_t n = read(fd, t->text + t->len, sizeof(t->text) - t->len);
 
 	(void)what;
-	if (t->len < sizeof(t->text) - 1)
-		n = read(fd, t->text + t->len, sizeof(t->text) - 1 - t->len);
-	else
-		n = read(fd, rest, sizeof(rest));
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
-		if (t->len < sizeof(t->text) - 1)
-			t->len += (size_t)n;
+		t->len += (size_t)n;
+		take_lines(t);
 		return;
 	}
 	(void)ev_io_set(&t->io, 0);
@@ -200,7 +265,9 @@ trial_start(struct master *m, const struct trial_job *job, struct problems *p)
 		free(t);
 		return NULL;
 	}
-	*t = (struct trial){ .master = m, .problems = p, .job = *job, .fd = fds[0] };
+	*t = (struct trial){
+		.master = m, .problems = p, .job = *job, .fd = fds[0], .limit_ms = TRIAL_MS,
+	};
 	ev_io_init(m->ev, &t->io, t->fd, on_text, t);
 	ev_timer_init(m->ev, &t->timer, on_late, t);
 	(void)fd_set_nonblock(fds[1], false);
@@ -216,7 +283,7 @@ trial_start(struct master *m, const struct trial_job *job, struct problems *p)
 		errno = error;
 		return NULL;
 	}
-	if (ev_io_set(&t->io, EV_IN) == -1 || ev_timer_start(&t->timer, TRIAL_MS) == -1) {
+	if (ev_io_set(&t->io, EV_IN) == -1 || ev_timer_start(&t->timer, t->limit_ms) == -1) {
 		trial_free(t);
 		errno = ENOMEM;
 		return NULL;

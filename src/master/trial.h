@@ -15,15 +15,19 @@
 #include "conf.h"
 
 struct master;
+struct names;
 struct trial;
 
-#define TRIAL_MS 3000		/* how long it may take */
+#define TRIAL_MS 3000		/* how long it may take, */
+#define TRIAL_NAMES_MS 45000	/* from the first look-up of a host's name on */
 
 struct trial_job {
 	const char *what;	/* "loading": for messages */
 	bool privileged;	/* keeps our privileges */
 	/* In the child: adds problems to p; whether it went well. */
 	bool (*run)(const struct master *m, void *arg, struct problems *p);
+	/* Or NULL: names that are looked up in the child are remembered here. */
+	struct names *names;
 	/* Called once from the loop; the child's problems are in p. */
 	void (*done)(bool ok, void *arg);
 	void *arg;

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: ISC */
+/* Copyright (c) 2026 the hatchd authors */
+
+/*
+ * The anteroom.  Runs in the master: listener.c sends in, link.c tells what the
+ * talker found, deliver.c gets who is through.  A connection goes through its
+ * steps in the order of their bits; each has one stage, one deadline and one
+ * thing that ends it.  The master keeps the connection all the time, the talker
+ * has copies, and reads nothing behind what it is to read.
+ */
+#include "config.h"
+
+#include "anteroom.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "deliver.h"
+#include "ev_set.h"
+#include "events.h"
+#include "fd.h"
+#include "gate.h"
+#include "judge.h"
+#include "link.h"
+#include "listener.h"
+#include "master.h"
+#include "service.h"
+#include "session.h"
+
+#define MUX_MS 10000		/* for a line of tcpmux */
+#define GREET_MS 10000		/* for a banner */
+#define SPARE_MS 5000		/* what the talker may take longer, or another one */
+#define ADMIT_MAX 1024		/* looked at in one turn */
+
+enum {				/* steps */
+	STEP_PROXY = 1,		/* a PROXY header is read */
+	STEP_MUX = 2,		/* a line of tcpmux is read */
+	STEP_PLUS = 4,		/* tcpmux says yes */
+	STEP_BANNER = 8,	/* banner.open is written */
+	STEP_FIRST = 16,	/* the first byte is waited for */
+	STEP_MUXED = 128,	/* no step: it has come by tcpmux */
+};
+
+struct anteroom {
+	struct ev_set *first;	/* those in STAGE_FIRST */
+	uint32_t head, tail;	/* those in STAGE_ROOM; SESSION_NONE: none */
+};
+
+static const char plus[] = "+Go\r\n";
+
+static void on_first_byte(void *item);
+static void go_on(struct master *m, struct session *x);
+
+struct anteroom *
+anteroom_new(struct master *m)
+{
+	struct anteroom *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->head = a->tail = SESSION_NONE;
+	a->first = ev_set_new(m->ev, on_first_byte);
+	if (!a->first) {
+		free(a);
+		return NULL;
+	}
+	return a;
+}
+
+void
+anteroom_free(struct anteroom *a)
+{
+	if (!a)
+		return;
+	ev_set_free(a->first);
+	free(a);
+}
+
+/* Who has to come here */
+
+static uint8_t
+steps_of(const struct conf_service *c)
+{
+	uint8_t steps = 0;
+
+	if (c->internal == INTERNAL_TCPMUX)
+		return STEP_MUX;
+	if (c->common->banner->open_bytes)
+		steps |= STEP_BANNER;
+	if (c->common->timeouts->first_byte_ms > 0)
+		steps |= STEP_FIRST;
+	return steps;
+}
+
+bool
+anteroom_wanted(const struct conf_service *c)
+{
+	return steps_of(c) != 0;
+}
+
+bool
+anteroom_needs_talker(const struct conf_service *c)
+{
+	return c->internal != INTERNAL_NONE || c->common->proxy_gate ||
+		c->common->banner->open_bytes;
+}
+
+bool
+anteroom_is_proxy(const struct service *s, const struct addr *peer)
+{
+	const struct gate *g = s->conf->common->proxy_gate;
+
+	return g && gate_judge(g, peer, 0, NULL, NULL) == REASON_NONE;
+}
+
+static enum board_kind
+kind_of(const struct conf_service *c)
+{
+	return c->internal != INTERNAL_NONE ? BOARD_INTERNAL : BOARD_EXEC;
+}
+
+/* A reload may have made another one of it since it accepted them. */
+static bool
+takes_connections(const struct service *s, enum board_kind kind)
+{
+	return s->conf && !s->conf->common->wait && kind_of(s->conf) == kind;
+}
+
+/* Refusing */
+
+static size_t
+refuse_text(const struct service *s, bool tcpmux, char buf[PROTO_TEXT])
+{
+	const struct conf_bytes *b = s->conf ? s->conf->common->banner->refuse_bytes : NULL;
+	size_t n = 0;
+
+	if (tcpmux)
+		buf[n++] = '-';
+	if (b) {
+		size_t len = b->len < PROTO_TEXT - n ? b->len : PROTO_TEXT - n;
+
+		memcpy(buf + n, b->bytes, len);
+		n += len;
+	} else if (tcpmux) {
+		memcpy(buf + n, "Refused\r\n", 9);
+		n += 9;
+	}
+	return n;
+}
+
+void
+anteroom_refuse(struct master *m, struct service *s, int fd, bool tcpmux)
+{
+	char text[PROTO_TEXT];
+	size_t len = refuse_text(s, tcpmux, text);
+
+	if (len > 0)
+		link_send_refusal(m, fd, text, len);
+	(void)close(fd);
+}
+
+static void
+give_up(struct master *m, struct session *x)
+{
+	if (x->talker)
+		link_close(m, x);	/* cancelled when it has let go of it */
+	else
+		session_cancel(m->sessions, x);
+}
+
+static void
+refuse(struct master *m, struct session *x, enum reason why)
+{
+	anteroom_leave(m, x);
+	events_refuse(m, x->service, &session_row(m->sessions, x)->peer, why);
+	if (x->fd != -1)
+		anteroom_refuse(m, x->service, x->fd, x->steps & STEP_MUXED);
+	x->fd = -1;
+	give_up(m, x);
+}
+
+/* Gone before it had said anything: nobody is left to be told, and port scans
+ * and health checks would fill the log. */
+static void
+gone(struct master *m, struct session *x, enum reason why)
+{
+	service_counters(x->service)->refused[why]++;
+	session_cancel(m->sessions, x);
+}
+
+/* Room */
+
+static void
+serve(struct master *m, struct session *x)
+{
+	x->stage = STAGE_NONE;
+	if (!x->rated)
+		judge_take_service(m, x->service);
+	x->rated = true;
+	session_count(m->sessions, x);
+	deliver_waiting(m, x);
+}
+
+static void
+append(struct master *m, struct session *x)
+{
+	struct anteroom *a = m->anteroom;
+	uint32_t slot = session_slot(m->sessions, x);
+
+	x->stage = STAGE_ROOM;
+	x->next = SESSION_NONE;
+	if (a->head == SESSION_NONE)
+		a->head = slot;
+	else
+		session_at(m->sessions, a->tail)->next = slot;
+	a->tail = slot;
+	x->service->waiting++;
+}
+
+static void
+unlink_room(struct master *m, struct session *x)
+{
+	struct anteroom *a = m->anteroom;
+	uint32_t slot = session_slot(m->sessions, x), prev = SESSION_NONE;
+
+	for (uint32_t i = a->head; i != slot; i = session_at(m->sessions, i)->next)
+		prev = i;
+	if (prev == SESSION_NONE)
+		a->head = x->next;
+	else
+		session_at(m->sessions, prev)->next = x->next;
+	if (a->tail == slot)
+		a->tail = prev;
+	x->next = SESSION_NONE;
+	x->stage = STAGE_NONE;
+	/* nobody is left who comes before those in the backlog */
+	if (--x->service->waiting == 0 && !service_in_backoff(x->service))
+		listeners_resume_service(x->service, PAUSE_SERVICE);
+}
+
+/* What keeps it from being served now. */
+static enum reason
+no_room(const struct master *m, const struct session *x)
+{
+	enum board_kind kind = session_row(m->sessions, x)->kind;
+
+	if (kind == BOARD_EXEC && m->to_start > 0)
+		return REASON_SPAWN;
+	return judge_service(m, x->service, kind, !x->rated);
+}
+
+static bool
+queues(const struct service *s, enum reason why)
+{
+	return s->conf->common->limits->when_full == CONF_QUEUE || why == REASON_SPAWN ||
+		why == REASON_BACKOFF;
+}
+
+static void
+find_room(struct master *m, struct session *x)
+{
+	enum reason why = no_room(m, x);
+
+	if (why == REASON_NONE && x->service->waiting == 0) {
+		serve(m, x);
+	} else if (why != REASON_NONE && !queues(x->service, why)) {
+		refuse(m, x, why);
+	} else {
+		if (why == REASON_RATE)
+			service_wait_rate(x->service, judge_wait_ms(m, x->service, NULL));
+		events_limit(m, x->service, why);
+		append(m, x);
+	}
+}
+
+void
+anteroom_admit(struct master *m)
+{
+	uint32_t slot = m->anteroom->head, next;
+
+	for (int n = 0; slot != SESSION_NONE && n < ADMIT_MAX; n++, slot = next) {
+		struct session *x = session_at(m->sessions, slot);
+		enum reason why;
+
+		next = x->next;
+		if (!takes_connections(x->service, session_row(m->sessions, x)->kind)) {
+			session_cancel(m->sessions, x);
+			continue;
+		}
+		why = no_room(m, x);
+		if (why == REASON_RATE)
+			service_wait_rate(x->service, judge_wait_ms(m, x->service, NULL));
+		if (why != REASON_NONE)
+			continue;
+		unlink_room(m, x);
+		serve(m, x);
+	}
+}
+
+bool
+anteroom_waiting(const struct master *m)
+{
+	return m->anteroom->head != SESSION_NONE;
+}
+
+/* Steps */
+
+/* The talker is asked; if there is none, the next one. */
+static void
+ask(struct master *m, struct session *x, enum session_stage stage, int sent, uint32_t ms)
+{
+	x->stage = (uint8_t)stage;
+	if (sent == -1 && errno != EPIPE) {
+		refuse(m, x, REASON_TALKER);
+		return;
+	}
+	if (sent == 0)
+		session_talked(m->sessions, x);
+	if (!ev_timer_active(&x->timer))
+		(void)ev_timer_start(&x->timer, (int64_t)ms + SPARE_MS);
+}
+
+static void
+ask_prefix(struct master *m, struct session *x, uint32_t what, uint32_t ms)
+{
+	ask(m, x, STAGE_PREFIX, link_send_prefix(m, x, what, ms), ms);
+}
+
+static void
+greet(struct master *m, struct session *x, const char *text, size_t len)
+{
+	ask(m, x, STAGE_GREET, link_send_greeting(m, x, text, len, GREET_MS), GREET_MS);
+}
+
+static void
+wait_for_first_byte(struct master *m, struct session *x)
+{
+	x->stage = STAGE_FIRST;
+	if (ev_set_add(m->anteroom->first, x->fd, x) == -1) {
+		x->stage = STAGE_NONE;
+		refuse(m, x, REASON_SESSIONS);
+		return;
+	}
+	(void)ev_timer_start(&x->timer, x->service->conf->common->timeouts->first_byte_ms);
+}
+
+static void
+go_on(struct master *m, struct session *x)
+{
+	const struct conf_common *c;
+
+	x->stage = STAGE_NONE;
+	if (!takes_connections(x->service, session_row(m->sessions, x)->kind) || m->stopping) {
+		session_cancel(m->sessions, x);
+		return;
+	}
+	c = x->service->conf->common;
+	if (x->steps & STEP_PROXY)
+		ask_prefix(m, x, PREFIX_PROXY, c->proxy->timeout_ms);
+	else if (x->steps & STEP_MUX)
+		ask_prefix(m, x, PREFIX_TCPMUX, MUX_MS);
+	else if (x->steps & STEP_PLUS)
+		greet(m, x, plus, sizeof(plus) - 1);
+	else if (x->steps & STEP_BANNER && c->banner->open_bytes)
+		greet(m, x, c->banner->open_bytes->bytes, c->banner->open_bytes->len);
+	else if (x->steps & STEP_FIRST && c->timeouts->first_byte_ms > 0)
+		wait_for_first_byte(m, x);
+	else
+		find_room(m, x);
+}
+
+/* It is through a step. */
+static void
+passed(struct master *m, struct session *x, unsigned step)
+{
+	x->steps &= (uint8_t)~step;
+	ev_timer_stop(&x->timer);
+	go_on(m, x);
+}
+
+static void
+on_first_byte(void *item)
+{
+	struct session *x = item;
+	struct master *m = x->service->master;
+	int n = 0;
+
+	anteroom_leave(m, x);
+	/* readable, and nothing to read: it is gone, or says no more */
+	if (ioctl(x->fd, FIONREAD, &n) == 0 && n == 0) {
+		gone(m, x, REASON_FIRST_BYTE);
+		return;
+	}
+	passed(m, x, STEP_FIRST);
+}
+
+void
+anteroom_enter(struct master *m, struct listener *l, int fd, const struct addr *peer,
+	       enum board_kind kind, bool proxied)
+{
+	struct addr local = listener_local(l, fd);
+	uint32_t slot = session_new_waiting(m->sessions, l->service, kind, peer, &local);
+	struct session *x;
+
+	if (slot == SESSION_NONE) {
+		events_refuse(m, l->service, peer, REASON_SESSIONS);
+		anteroom_refuse(m, l->service, fd, false);
+		return;
+	}
+	x = session_at(m->sessions, slot);
+	x->fd = fd_raise(fd);	/* it may stay for long */
+	x->steps = steps_of(l->service->conf);
+	if (proxied) {
+		x->via = *peer;
+		x->steps |= STEP_PROXY;
+	} else {
+		x->rated = true;
+		session_count_source(m->sessions, x);
+	}
+	if (x->steps & STEP_MUX)
+		session_count(m->sessions, x);
+	go_on(m, x);
+}
+
+/* The judge, for the address or the service that is known only now.  False: it
+ * was refused. */
+static bool
+judge_now(struct master *m, struct session *x)
+{
+	struct service *s = x->service;
+	const struct board_session *row = session_row(m->sessions, x);
+	enum reason why = judge_source(m, s, &row->peer);
+
+	if (why != REASON_NONE) {
+		refuse(m, x, why);
+		return false;
+	}
+	why = judge_service(m, s, row->kind, true);
+	if (why != REASON_NONE && !queues(s, why)) {
+		refuse(m, x, why);
+		return false;
+	}
+	judge_take_source(m, s, &row->peer);
+	session_count_source(m->sessions, x);
+	if (why == REASON_NONE) {
+		judge_take_service(m, s);
+		x->rated = true;
+	}
+	return true;
+}
+
+/* Reset, with nothing left to read: nobody would be served.  A proxy ends its health
+ * checks so, as soon as it has written its header. */
+static bool
+is_gone(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n = 0;
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP && ioctl(fd, FIONREAD, &n) == 0 &&
+		n == 0;
+}
+
+static void
+on_proxy(struct master *m, struct session *x, const struct msg_passed *p)
+{
+	struct board_session *row = session_row(m->sessions, x);
+
+	switch (p->result) {
+	case PASSED_OK:
+		if (p->peer.family != AF_INET && p->peer.family != AF_INET6) {
+			refuse(m, x, REASON_PROXY);
+			return;
+		}
+		row->peer = p->peer;
+		row->local = p->local;
+		break;
+	case PASSED_OWN:
+		x->via = (struct addr){ 0 };
+		break;
+	case PASSED_EOF:
+		gone(m, x, REASON_PROXY);
+		return;
+	case PASSED_ERROR:
+		refuse(m, x, REASON_TALKER);
+		return;
+	default:
+		refuse(m, x, REASON_PROXY);
+		return;
+	}
+	if (is_gone(x->fd))
+		gone(m, x, REASON_PROXY);
+	else if (judge_now(m, x))
+		passed(m, x, STEP_PROXY);
+}
+
+/* The service that was asked for; NULL: it can't be had that way any more. */
+static struct service *
+mux_target(struct master *m, uint32_t row)
+{
+	struct service *s = services_at(m->services, row);
+
+	if (!s || !s->conf || !s->conf->common->tcpmux || s->conf->common->wait ||
+	    s->conf->internal == INTERNAL_TCPMUX)
+		return NULL;
+	return s;
+}
+
+static void
+on_mux(struct master *m, struct session *x, const struct msg_passed *p)
+{
+	struct service *s = p->result == PASSED_OK ? mux_target(m, p->service) : NULL;
+
+	if (p->result == PASSED_DONE) {		/* "help" */
+		session_cancel(m->sessions, x);
+		return;
+	}
+	if (p->result == PASSED_EOF) {
+		gone(m, x, REASON_TCPMUX);
+		return;
+	}
+	if (!s) {
+		x->steps |= p->result == PASSED_OK ? STEP_MUXED : 0;	/* not told yet */
+		refuse(m, x, p->result == PASSED_ERROR ? REASON_TALKER : REASON_TCPMUX);
+		return;
+	}
+	session_move(m->sessions, x, s, kind_of(s->conf));
+	service_counters(s)->accepted++;
+	x->steps = (uint8_t)(STEP_MUXED | steps_of(s->conf));
+	if (s->conf->common->tcpmux[0] == '+')
+		x->steps |= STEP_PLUS;
+	(void)fd_set_nonblock(x->fd, s->conf->internal != INTERNAL_NONE);
+	if (judge_now(m, x))
+		passed(m, x, STEP_MUX);
+}
+
+void
+anteroom_passed(struct master *m, const struct msg_passed *p)
+{
+	struct session *x = session_find(m->sessions, p->slot, p->generation);
+	enum session_stage stage;
+
+	if (!x || !x->talker || (x->stage != STAGE_PREFIX && x->stage != STAGE_GREET) ||
+	    p->result >= PASSED_MAX)
+		return;
+	stage = x->stage;
+	session_returned(m->sessions, x);
+	if (x->fd == -1 ||		/* refused meanwhile */
+	    !takes_connections(x->service, session_row(m->sessions, x)->kind))
+		session_cancel(m->sessions, x);
+	else if (stage == STAGE_GREET && p->result == PASSED_OK)
+		passed(m, x, x->steps & STEP_PLUS ? STEP_PLUS : STEP_BANNER);
+	else if (stage == STAGE_GREET)
+		session_cancel(m->sessions, x);		/* it did not wait for that */
+	else if (x->steps & STEP_PROXY)
+		on_proxy(m, x, p);
+	else
+		on_mux(m, x, p);
+}
+
+void
+anteroom_again(struct master *m)
+{
+	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
+		struct session *x = session_at(m->sessions, i);
+
+		if (x && !x->talker && (x->stage == STAGE_PREFIX || x->stage == STAGE_GREET))
+			go_on(m, x);
+	}
+}
+
+void
+anteroom_late(struct master *m, struct session *x)
+{
+	if (x->stage == STAGE_FIRST)
+		refuse(m, x, REASON_FIRST_BYTE);
+	else if (x->stage == STAGE_PREFIX || x->stage == STAGE_GREET)
+		refuse(m, x, REASON_TALKER);
+}
+
+void
+anteroom_leave(struct master *m, struct session *x)
+{
+	if (x->stage == STAGE_FIRST) {
+		ev_set_remove(m->anteroom->first, x->fd, x);
+		x->stage = STAGE_NONE;
+	} else if (x->stage == STAGE_ROOM) {
+		unlink_room(m, x);
+	}
+}
