@@ -69,7 +69,7 @@ resolve_list(const char *const *list)
 			fail_msg("%s: %s", *list, bad);
 		l->line = service.n_listen;
 	}
-	n_targets = bind_targets(&service, &targets, &why, &where);
+	n_targets = bind_targets(&service, NULL, &targets, &why, &where);
 	return n_targets;
 }
 

@@ -301,6 +301,12 @@ is_ready(void *arg)
 	return ready;
 }
 
+static bool
+peek(union msg *ret)
+{
+	return recv(talker_fd, ret, sizeof(*ret), MSG_DONTWAIT | MSG_PEEK) > 0;
+}
+
 void
 rig_be_talker(void)
 {
@@ -316,12 +322,21 @@ rig_be_talker(void)
 	assert_true(rig_receive(&msg));
 	assert_int_equal(msg.head.type, MSG_START);
 	memset(&msg, 0, sizeof(msg));
-	msg.head.type = MSG_READY;
-	msg.head.size = (uint16_t)proto_size(MSG_READY);
-	assert_int_equal(send(talker_fd, &msg, msg.head.size, 0), msg.head.size);
+	rig_send(&msg, MSG_READY);
 	rig_run_until(is_ready, NULL);
-	while (rig_receive(&msg))	/* what each talker is told */
-		;
+	while (peek(&msg) && (msg.head.type == MSG_ERRLOG || msg.head.type == MSG_CONTROL ||
+			      msg.head.type == MSG_DGRAM || msg.head.type == MSG_MUX))
+		assert_true(rig_receive(&msg));
+}
+
+void
+rig_lose_talker(void)
+{
+	msg_link_free(the_link);
+	the_link = NULL;
+	ready = false;
+	fd_close(&talker_fd);
+	link_lost(master);
 }
 
 bool
@@ -332,6 +347,28 @@ rig_receive(union msg *ret)
 	if (n == -1)
 		assert_int_equal(errno, EAGAIN);
 	return n > 0;
+}
+
+static bool
+has_message(void *arg)
+{
+	return peek(arg);
+}
+
+void
+rig_expect(union msg *ret, enum msg_type type)
+{
+	rig_run_until(has_message, ret);
+	assert_true(rig_receive(ret));
+	assert_string_equal(proto_name(ret->head.type), proto_name(type));
+}
+
+void
+rig_send(union msg *msg, enum msg_type type)
+{
+	msg->head.type = (uint16_t)type;
+	msg->head.size = (uint16_t)proto_size(type);
+	assert_int_equal(send(talker_fd, msg, msg->head.size, 0), msg->head.size);
 }
 
 static bool

@@ -39,10 +39,16 @@ struct service *rig_service(const char *name);
 struct listener *rig_listener(const char *name);
 int rig_listeners(const char *name);
 
-/* From now on there is a talker that is ready: us. */
+/* From now on there is a talker that is ready: us.  What each talker is told at
+ * first is left out of what it receives. */
 void rig_be_talker(void);
+void rig_lose_talker(void);
 /* The next message to it; false: there is none. */
 bool rig_receive(union msg *ret);
+/* The same after turning the loop until there is one, which has to be of that type. */
+void rig_expect(union msg *ret, enum msg_type type);
+/* A message from it; the rest of it is filled in. */
+void rig_send(union msg *msg, enum msg_type type);
 
 /* Turns the loop until done(arg); fails after 20 s. */
 void rig_run_until(bool (*done)(void *arg), void *arg);

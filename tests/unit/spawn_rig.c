@@ -93,6 +93,23 @@ tell_signals(FILE *out)
 	(void)fprintf(out, "blocked=%lx\nignored=%lx\n", mask, ignored);
 }
 
+/* Its place in the tree and among the groups; the "0::" is cgroup v2's. */
+static void
+tell_place(FILE *out)
+{
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	char line[4096];
+	int on = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, "0::", 3) == 0)
+			(void)fprintf(out, "cgroup=%s", line + 3);
+	if (f)
+		(void)fclose(f);
+	(void)prctl(PR_GET_CHILD_SUBREAPER, &on, 0, 0, 0);
+	(void)fprintf(out, "subreaper=%d\n", on);
+}
+
 int
 probe(int argc, char **argv)
 {
@@ -106,6 +123,7 @@ probe(int argc, char **argv)
 	tell_descriptors(out);
 	tell_ids(out);
 	tell_signals(out);
+	tell_place(out);
 	tell_limit(out, "nofile", RLIMIT_NOFILE);
 	tell_limit(out, "core", RLIMIT_CORE);
 	(void)fprintf(out, "pid=%d\nppid=%d\nsid=%d\npgid=%d\n", getpid(), getppid(), getsid(0),

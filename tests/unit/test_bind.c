@@ -168,13 +168,13 @@ test_what_can_not_be(void **state)
 	listens[0] = (struct conf_listen){ .proto = CONF_TCP, .host = "127.0.0.1" };
 	listens[1] = (struct conf_listen){ .proto = CONF_TCP, .host = name };
 	service.n_listen = 2;
-	n_targets = bind_targets(&service, &targets, &why, &where);
+	n_targets = bind_targets(&service, NULL, &targets, &why, &where);
 	assert_int_equal(n_targets, -1);
 	assert_ptr_equal(where, &listens[1]);
 	assert_true(strlen(why) > 0);
 
 	listens[1] = (struct conf_listen){ .proto = CONF_UDP6, .host = "127.0.0.1" };
-	n_targets = bind_targets(&service, &targets, &why, &where);
+	n_targets = bind_targets(&service, NULL, &targets, &why, &where);
 	assert_int_equal(n_targets, -1);
 	assert_string_equal(why, "the address is of the other family");
 	targets = NULL;

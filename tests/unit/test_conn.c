@@ -16,10 +16,12 @@
 #include "talker_rig.h"
 
 #include "conn.h"
+#include "drain.h"
 #include "internal.h"
 
 struct test {
 	struct rig *rig;
+	struct drains *drains;
 	struct conns *conns;
 	uint32_t next;			/* slot and generation */
 };
@@ -31,7 +33,9 @@ setup(void **state)
 
 	assert_non_null(t);
 	t->rig = rig_new();
-	t->conns = conns_new(t->rig->ev, t->rig->slots, &t->rig->scratch);
+	t->drains = drains_new(t->rig->ev, &t->rig->scratch);
+	assert_non_null(t->drains);
+	t->conns = conns_new(t->rig->ev, t->rig->slots, &t->rig->scratch, t->drains);
 	assert_non_null(t->conns);
 	*state = t;
 	return 0;
@@ -44,6 +48,7 @@ teardown(void **state)
 
 	rig_end_slots(t->rig);
 	conns_free(t->conns);
+	drains_free(t->drains);
 	rig_free(t->rig);
 	free(t);
 	return 0;
@@ -238,7 +243,7 @@ test_answer_is_drained_in_bounds(void **state)
 		rig_run(t->rig, 1);
 	assert_int_equal(errno, EPIPE);
 	m = ended(t, 1);
-	assert_in_range(m.bytes_in, 65536, 65536 * 12);
+	assert_int_equal(m.bytes_in, DRAIN_BYTES);
 	m = ended(t, 0);
 	assert_in_range(ev_now_ms(t->rig->ev) - begin_ms, 1900, 3500);
 	assert_int_equal(m.bytes_out, 33);
@@ -260,6 +265,24 @@ test_close(void **state)
 	slots_close(t->rig->slots, 0, 100);
 	assert_int_equal(ended(t, 0).error, ECANCELED);
 	assert_int_equal(recv(fd, &c, 1, 0), 0);
+	close(fd);
+}
+
+/* Also while it is drained. */
+static void
+test_close_after_the_answer(void **state)
+{
+	struct test *t = *state;
+	int fd = connect_to(t, INTERNAL_TIME, SOCK_STREAM);
+	char buf[8];
+
+	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 4);
+	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 0);
+	slots_close(t->rig->slots, 0, 100);
+	assert_int_equal(ended(t, 0).error, ECANCELED);
+	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+	close(fd);
+	fd = connect_to(t, INTERNAL_TIME, SOCK_STREAM);		/* and left to the teardown */
 	close(fd);
 }
 
@@ -287,6 +310,8 @@ test_bad_messages(void **state)
 	m.internal = INTERNAL_MAX;
 	assert_int_equal(conns_add(t->conns, &m, open("/dev/null", O_RDWR)), -1);
 	m.internal = INTERNAL_NONE;
+	assert_int_equal(conns_add(t->conns, &m, open("/dev/null", O_RDWR)), -1);
+	m.internal = INTERNAL_TCPMUX;
 	assert_int_equal(conns_add(t->conns, &m, open("/dev/null", O_RDWR)), -1);
 	m.internal = INTERNAL_ECHO;
 	m.slot = BOARD_SESSIONS;
@@ -351,6 +376,7 @@ main(void)
 		TEST(test_daytime_and_time),
 		TEST(test_answer_is_drained_in_bounds),
 		TEST(test_close),
+		TEST(test_close_after_the_answer),
 		TEST(test_peer_reset),
 		TEST(test_bad_messages),
 		TEST(test_S9_no_descriptor_left),

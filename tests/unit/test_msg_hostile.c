@@ -155,7 +155,7 @@ test_S12_random_messages_only_break_the_link(void **data)
 		int s = hostile_to(&e, rnd(2) ? PROTO_UP : PROTO_DOWN, (enum proto_state)rnd(3));
 
 		for (int i = 0; i < 6; i++) {
-			unsigned char bytes[700];
+			unsigned char bytes[sizeof(union msg) + 50];
 			unsigned type = rnd(MSG_MAX + 2);
 			struct msg_head head = { .type = (uint16_t)type };
 			size_t len = proto_size(type);

@@ -133,6 +133,37 @@ test_usage_errors(void **state)
 }
 
 static void
+test_question(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--explain", "git", "192.0.2.7:80"), 0);
+	assert_string_equal(o.explain, "git");
+	assert_string_equal(o.explain_address, "192.0.2.7:80");
+	assert_null(o.explain_time);
+	assert_string_equal(o.file, DEFAULT_CONF);
+	options_fini(&o);
+	/* in any order */
+	assert_int_equal(PARSE(&o, "--at", "@7", "--explain", "git",
+			       "::1", "-f", "x.conf"), 0);
+	assert_string_equal(o.explain_address, "::1");
+	assert_string_equal(o.explain_time, "@7");
+	assert_string_equal(o.file, "x.conf");
+	options_fini(&o);
+	assert_int_equal(PARSE(&o, "--explain", "command", "::1",
+			       "-l", "tcp:7000", "--", "/bin/cat"), 0);
+	assert_string_equal(o.explain, "command");
+	assert_non_null(o.text);
+	options_fini(&o);
+	REFUSE("--explain needs SERVICE ADDRESS", "--explain", "git");
+	REFUSE("--explain needs SERVICE ADDRESS", "--explain", "git",
+	       "-f", "x.conf");
+	REFUSE("--at goes with --explain", "--at", "@7");
+	REFUSE("unexpected argument", "--explain", "git", "::1", "x");
+}
+
+static void
 test_settings_that_are_none(void **state)
 {
 	static const char *const bad[] = {
@@ -209,6 +240,9 @@ test_command_loads(void **state)
 			       "--set", "limits.instances=5", "--set", "max_processes=9",
 			       "--set", "environment=A=b c", "--set", "session.max=3",
 			       "--set", "limits.when_full=refuse",
+			       "--set", "access.allow=10.0.0.0/8", "--set", "limits.rate=5/1s",
+			       "--set", "access.max_load=7.5", "--set", "kill=tree",
+			       "--set", "banner.refuse=busy\\r\\n", "--set", "proxy.from=::1",
 			       "/bin/cat", "-n", "--", "-l"), 0);
 	assert_true(o.debug);
 	c = load(&o);
@@ -232,6 +266,13 @@ test_command_loads(void **state)
 	assert_int_equal(s->common->session->max, 3);
 	assert_string_equal(s->common->environment[0], "A=b c");
 	assert_null(s->common->environment[1]);
+	assert_string_equal(s->common->access->allow[0].text, "10.0.0.0/8");
+	assert_null(s->common->access->allow[1].text);
+	assert_int_equal(s->common->access->max_load, 750);
+	assert_int_equal(s->common->limits->rate.n, 5);
+	assert_int_equal(s->common->kill, CONF_KILL_TREE);
+	assert_memory_equal(s->common->banner->refuse_bytes->bytes, "busy\r\n", 6);
+	assert_string_equal(s->common->proxy->from[0].text, "::1");
 	conf_free(c);
 }
 
@@ -401,6 +442,7 @@ main(void)
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_letters),
 		cmocka_unit_test(test_usage_errors),
+		cmocka_unit_test(test_question),
 		cmocka_unit_test(test_settings_that_are_none),
 		cmocka_unit_test(test_command_text),
 		cmocka_unit_test(test_command_loads),

@@ -170,8 +170,8 @@ test_queue_is_bounded(void **state)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < PEER_QUEUE; i++)
-		assert_true(peers_push(all, p, data, i));
-	assert_false(peers_push(all, p, data, 1));
+		assert_true(peers_push(all, p, data, i, NULL, 0));
+	assert_false(peers_push(all, p, data, 1, NULL, 0));
 	while ((d = peers_pop(all, p)) != NULL) {
 		assert_int_equal(d->len, n++);
 		free(d);
@@ -179,13 +179,41 @@ test_queue_is_bounded(void **state)
 	assert_int_equal(n, PEER_QUEUE);
 	assert_int_equal(p->queued_bytes, 0);
 	/* bytes of one peer, and of all */
-	assert_true(peers_push(all, p, data, 65535));
-	assert_false(peers_push(all, p, data, 2));
-	for (n = 1; peers_push(all, add(all, port1, 1 + n), data, 65535); n++)
+	assert_true(peers_push(all, p, data, 65535, NULL, 0));
+	assert_false(peers_push(all, p, data, 2, NULL, 0));
+	for (n = 1; peers_push(all, add(all, port1, 1 + n), data, 65535, NULL, 0); n++)
 		assert_true(n < 100);
 	assert_in_range(n, 60, 64);
 	peers_remove(all, p);
-	assert_true(peers_push(all, add(all, port1, 200), data, 65000));
+	assert_true(peers_push(all, add(all, port1, 200), data, 65000, NULL, 0));
+}
+
+/* A sender's name goes with its datagram, and counts. */
+static void
+test_names_are_kept(void **state)
+{
+	struct peers *all = *state;
+	static const char name[110] = "somebody";
+	struct peer *p = add(all, port1, 1);
+	struct peer_datagram *d;
+	unsigned n = 0;
+
+	assert_true(peers_push(all, p, "one", 3, name, sizeof(name)));
+	assert_true(peers_push(all, p, "", 0, name, 8));
+	d = peers_pop(all, p);
+	assert_int_equal(d->len, 3);
+	assert_memory_equal(d->data, "one", 3);
+	assert_int_equal(d->name_len, sizeof(name));
+	assert_memory_equal(d->data + d->len, name, sizeof(name));
+	free(d);
+	d = peers_pop(all, p);
+	assert_int_equal(d->name_len, 8);
+	assert_memory_equal(d->data, "somebody", 8);
+	free(d);
+	while (n < PEERS_MAX - 1 && peers_push(all, add(all, port1, 2 + n), name, 100, name,
+					       sizeof(name)))
+		n++;
+	assert_in_range(n, 8192, PEERS_QUEUE_BYTES / 210);
 }
 
 int
@@ -199,6 +227,7 @@ main(void)
 		TEST(test_flood_of_new_peers),
 		TEST(test_verdicts_of_a_port),
 		TEST(test_queue_is_bounded),
+		TEST(test_names_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

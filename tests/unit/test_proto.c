@@ -33,10 +33,16 @@ static const struct {
 	[MSG_SESSION] = { "session", sizeof(struct msg_session), PROTO_DOWN, true, "r" },
 	[MSG_VERDICT] = { "verdict", sizeof(struct msg_verdict), PROTO_DOWN, false, "r" },
 	[MSG_CLOSE] = { "close", sizeof(struct msg_close), PROTO_DOWN, false, "r" },
+	[MSG_PREFIX] = { "prefix", sizeof(struct msg_prefix), PROTO_DOWN, true, "r" },
+	[MSG_GREET] = { "greet", sizeof(struct msg_greet), PROTO_DOWN, true, "r" },
+	[MSG_REFUSE] = { "refuse", sizeof(struct msg_refuse), PROTO_DOWN, true, "r" },
+	[MSG_LINGER] = { "linger", sizeof(struct msg_linger), PROTO_DOWN, true, "r" },
+	[MSG_MUX] = { "mux", sizeof(struct msg_mux), PROTO_DOWN, false, "r" },
 	[MSG_STOP] = { "stop", sizeof(struct msg_empty), PROTO_DOWN, false, "sr" },
 	[MSG_READY] = { "ready", sizeof(struct msg_empty), PROTO_UP, false, "s" },
 	[MSG_ASK] = { "ask", sizeof(struct msg_ask), PROTO_UP, false, "r" },
 	[MSG_ENDED] = { "ended", sizeof(struct msg_ended), PROTO_UP, false, "r" },
+	[MSG_PASSED] = { "passed", sizeof(struct msg_passed), PROTO_UP, false, "r" },
 	[MSG_ERRLINE] = { "errline", sizeof(struct msg_errline), PROTO_UP, false, "r" },
 	[MSG_COUNT] = { "count", sizeof(struct msg_count), PROTO_UP, false, "r" },
 };
@@ -145,7 +151,9 @@ test_start_sequence(void **data)
 static void
 test_internal_names(void **data)
 {
-	static const char *const names[] = { "echo", "discard", "chargen", "daytime", "time" };
+	static const char *const names[] = {
+		"echo", "discard", "chargen", "daytime", "time", "tcpmux"
+	};
 
 	(void)data;
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

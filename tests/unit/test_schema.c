@@ -46,6 +46,7 @@ test_fields_have_the_right_size(void **state)
 			assert_non_null(it->fallback);
 			/* fall through */
 		case SCHEMA_LIST:
+		case SCHEMA_RULES:
 		case SCHEMA_LISTEN:
 			assert_int_equal(it->size, sizeof(void *));
 			break;
@@ -55,6 +56,7 @@ test_fields_have_the_right_size(void **state)
 			break;
 		case SCHEMA_SIZE:
 		case SCHEMA_DURATION:
+		case SCHEMA_DECIMAL:
 		case SCHEMA_OCTAL:
 		case SCHEMA_FLAGS:
 			assert_int_equal(it->size, 4);
@@ -68,6 +70,9 @@ test_fields_have_the_right_size(void **state)
 		case SCHEMA_CHOICE:
 			assert_non_null(it->words);
 			assert_true(it->size == 1 || it->size == 4);
+			break;
+		case SCHEMA_RATE:
+			assert_int_equal(it->size, sizeof(struct limit_rate));
 			break;
 		case SCHEMA_RLIMIT:
 		case SCHEMA_SUB:
@@ -87,6 +92,8 @@ test_names(void **state)
 	assert_string_equal(schema_name(SET_SERVICE_USER, true, buf), "service.user");
 	assert_string_equal(schema_name(SET_SERVICE_USER, false, buf), "user");
 	assert_string_equal(schema_name(SET_INSTANCES, true, buf), "service.limits.instances");
+	assert_string_equal(schema_name(SET_ALLOW, true, buf), "service.access.allow");
+	assert_string_equal(schema_name(SET_PROXY_TIMEOUT, false, buf), "proxy.timeout");
 	assert_string_equal(schema_name(SET_RLIMIT_STACK, false, buf), "rlimits.stack");
 	assert_string_equal(schema_name(SET_RLIMITS, false, buf), "rlimits");
 }
@@ -101,6 +108,8 @@ test_find(void **state)
 	assert_int_equal(schema_find(SCHEMA_GLOBAL, "", 0), -1);
 	assert_int_equal(schema_find(SCHEMA_SERVICE, "instances", 9), -1);
 	assert_int_equal(schema_find(SCHEMA_SOCKET, "group", 5), SET_SOCKET_GROUP);
+	assert_int_equal(schema_find(SCHEMA_TIMEOUTS, "idle", 4), SET_TIMEOUTS_IDLE);
+	assert_int_equal(schema_find(SCHEMA_SESSION, "idle", 4), SET_IDLE);
 }
 
 static int
@@ -120,8 +129,11 @@ test_guesses(void **state)
 	assert_int_equal(guess(SCHEMA_SERVICE, "on-reload"), SET_ON_RELOAD);
 	assert_int_equal(guess(SCHEMA_LIMITS, "Instances"), SET_INSTANCES);
 	assert_int_equal(guess(SCHEMA_SERVICE, "x"), -1);
-	assert_int_equal(guess(SCHEMA_SERVICE, "tcpmux"), -1);
-	assert_int_equal(guess(SCHEMA_SERVICE, "banner"), -1);
+	assert_int_equal(guess(SCHEMA_SERVICE, "acces"), SET_ACCESS);
+	assert_int_equal(guess(SCHEMA_SERVICE, "banners"), SET_BANNER);
+	assert_int_equal(guess(SCHEMA_ACCESS, "alow"), SET_ALLOW);
+	assert_int_equal(guess(SCHEMA_SERVICE, "sandbox"), -1);
+	assert_int_equal(guess(SCHEMA_SERVICE, "redirect"), -1);
 	assert_int_equal(guess(SCHEMA_SERVICE, ""), -1);
 	assert_int_equal(guess(SCHEMA_SERVICE, "a_name_that_is_longer_than_any_other"), -1);
 }

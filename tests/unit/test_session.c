@@ -10,9 +10,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "expire.h"
 #include "master_rig.h"
+#include "spawn.h"
 #include "srctab.h"
 
 static const char *const two_services =
@@ -228,9 +232,9 @@ test_a_failed_start(void **state)
 	struct session *x = begin_process(b, 1 << 29);
 
 	(void)state;
-	session_row(m->sessions, x)->step = 14;		/* SPAWN_EXEC */
+	session_row(m->sessions, x)->step = SPAWN_EXEC;
 	session_row(m->sessions, x)->error = ENOENT;
-	service_failed(b);
+	service_failed(b, NULL);
 	reaped(x, 127 << 8);
 	check_log("fail svc=b conn=1 pid=536870912 peer=192.0.2.1:4242 step=exec "
 		  "error=\"No such file or directory\" exec=/no/where retry_ms=100\n");
@@ -319,17 +323,17 @@ test_stop(void **state)
 
 	(void)state;
 	x->stop_ms = 20000;	/* on a slow machine it may need its time to go */
-	session_stop(m->sessions, x);
+	expire_stop(m->sessions, x);
 	assert_int_equal(x->signalled, SIGTERM);
-	session_stop(m->sessions, x);
+	expire_stop(m->sessions, x);
 	check_stopped(x, "signal=TERM");
 
 	x = begin_process(a, rig_child(true));
 	y = begin_process(a, rig_child(true));
-	session_stop(m->sessions, x);
+	expire_stop(m->sessions, x);
 	check_stopped(x, "signal=KILL");
 	assert_int_equal(sessions_count(m->sessions), 1);
-	session_kill(m->sessions, y);
+	expire_kill(m->sessions, y);
 	check_stopped(y, "signal=KILL");
 }
 
@@ -367,7 +371,7 @@ test_stop_reaches_the_group(void **state)
 	(void)close(fds[1]);
 	assert_int_equal(read(fds[0], &c, 1), 1);
 	x = begin_process(a, helper);
-	session_kill(m->sessions, x);
+	expire_kill(m->sessions, x);
 	check_stopped(x, "signal=KILL");
 	assert_int_equal(read(fds[0], &c, 1), 0);	/* the grandchild is gone, too */
 	(void)close(fds[0]);
@@ -384,7 +388,7 @@ test_stop_tells_the_talker(void **state)
 	rig_be_talker();
 	memset(&msg, 0, sizeof(msg));
 	session_talked(m->sessions, x);
-	session_stop(m->sessions, x);
+	expire_stop(m->sessions, x);
 	assert_true(rig_receive(&msg));
 	assert_int_equal(msg.head.type, MSG_CLOSE);
 	assert_int_equal(msg.close.slot, slot);
@@ -417,7 +421,7 @@ test_stop_before_it_started(void **state)
 	struct session *x = begin(a, BOARD_EXEC);
 
 	(void)state;
-	session_stop(m->sessions, x);
+	expire_stop(m->sessions, x);
 	assert_int_equal(sessions_count(m->sessions), 0);
 	assert_string_equal(rig_log(), "");
 }
@@ -444,6 +448,140 @@ test_retired_service(void **state)
 	assert_string_equal(board_name(m->board, row), "");
 }
 
+/* What is not served yet, and what it counts for */
+
+static void
+test_a_waiting_one(void **state)
+{
+	struct addr peer = ip("192.0.2.1");
+	uint32_t slot = session_new_waiting(m->sessions, a, BOARD_EXEC, &peer, NULL);
+	struct session *x = session_at(m->sessions, slot);
+
+	(void)state;
+	assert_int_equal(session_row(m->sessions, x)->kind, BOARD_EXEC);
+	assert_int_equal(a->running, 1);
+	assert_int_equal(a->busy, 0);
+	assert_int_equal(srctab_entries(m->sources), 0);
+	session_count_source(m->sessions, x);
+	session_count_source(m->sessions, x);	/* once is enough */
+	session_count(m->sessions, x);
+	session_count(m->sessions, x);
+	assert_int_equal(a->busy, 1);
+	assert_int_equal(srctab_entries(m->sources), 1);
+	session_cancel(m->sessions, x);
+	assert_int_equal(a->busy, 0);
+	assert_int_equal(a->running, 0);
+	assert_int_equal(srctab_entries(m->sources), 0);
+	/* one that never counted takes nobody's place away */
+	(void)begin(a, BOARD_EXEC);
+	slot = session_new_waiting(m->sessions, a, BOARD_EXEC, &peer, NULL);
+	session_cancel(m->sessions, session_at(m->sessions, slot));
+	assert_int_equal(a->busy, 1);
+	assert_int_equal(srctab_entries(m->sources), 1);
+}
+
+static void
+test_another_services(void **state)
+{
+	struct session *x = begin(a, BOARD_INTERNAL);
+
+	(void)state;
+	x->rated = true;
+	session_move(m->sessions, x, b, BOARD_EXEC);
+	assert_int_equal(a->running, 0);
+	assert_int_equal(a->busy, 0);
+	assert_int_equal(*board_running(m->board, a->row), 0);
+	assert_int_equal(b->running, 1);
+	assert_int_equal(b->busy, 0);
+	assert_int_equal(srctab_entries(m->sources), 0);
+	assert_int_equal(session_row(m->sessions, x)->service, b->row);
+	assert_int_equal(session_row(m->sessions, x)->kind, BOARD_EXEC);
+	assert_false(x->rated);
+	assert_int_equal(x->log_events, CONF_LOG_FAIL);
+	assert_int_equal(x->stop_ms, 5000);
+	session_count(m->sessions, x);
+	assert_int_equal(b->busy, 1);
+	session_cancel(m->sessions, x);
+	assert_int_equal(b->busy, 0);
+	assert_int_equal(b->running, 0);
+}
+
+/* The one that it came from may be gone since a reload. */
+static void
+test_moved_from_a_retired_one(void **state)
+{
+	struct session *x = begin(a, BOARD_INTERNAL);
+	uint32_t row = a->row;
+
+	(void)state;
+	while (a->listeners)
+		listener_free(m->listeners, a->listeners, true);
+	service_retire(m->services, a);
+	session_move(m->sessions, x, b, BOARD_EXEC);
+	assert_null(services_at(m->services, row));
+	session_cancel(m->sessions, x);
+}
+
+/* The talker gives it back: it goes on. */
+static void
+test_given_back(void **state)
+{
+	struct session *x = begin(a, BOARD_EXEC);
+
+	(void)state;
+	session_talked(m->sessions, x);
+	session_returned(m->sessions, x);
+	assert_false(x->talker);
+	assert_int_equal(sessions_talked(m->sessions), 0);
+	assert_int_equal(sessions_count(m->sessions), 1);
+	/* but let go of while it waits it is over, and was nothing to tell */
+	session_talked(m->sessions, x);
+	x->stage = STAGE_PREFIX;
+	session_untalked(m->sessions, x);
+	assert_int_equal(sessions_count(m->sessions), 0);
+	assert_string_equal(rig_log(), "");
+}
+
+/* timeouts.linger: the handler is gone, the talker gets what is left. */
+static void
+test_linger(void **state)
+{
+	struct session *x = begin_process(a, 1 << 29);
+	uint32_t slot = session_slot(m->sessions, x);
+	union msg msg = { 0 };
+	int pair[2];
+
+	(void)state;
+	rig_be_talker();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	session_keep(x, pair[0]);
+	assert_int_equal(x->keep, -1);		/* nobody needs it */
+	x->linger_ms = 700;
+	session_keep(x, pair[0]);
+	assert_int_not_equal(x->keep, -1);
+	reaped(x, 0);
+	assert_true(rig_receive(&msg));
+	assert_int_equal(msg.head.type, MSG_LINGER);
+	assert_int_equal(msg.linger.slot, slot);
+	assert_int_equal(msg.linger.timeout_ms, 700);
+	assert_int_equal(x->keep, -1);
+	assert_int_equal(a->busy, 0);		/* no instance any more */
+	assert_int_equal(a->running, 1);
+	assert_string_equal(rig_log(), "");
+	session_untalked(m->sessions, x);
+	check_log("exit=0");
+	assert_int_equal(sessions_count(m->sessions), 0);
+	/* nobody is there to do it */
+	rig_lose_talker();
+	x = begin_process(a, 1 << 29);
+	x->linger_ms = 700;
+	session_keep(x, pair[0]);
+	reaped(x, 0);
+	assert_int_equal(sessions_count(m->sessions), 0);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+}
+
 int
 main(void)
 {
@@ -462,6 +600,11 @@ main(void)
 		T(test_untalked_handler_is_made_to_go),
 		T(test_stop_before_it_started),
 		T(test_retired_service),
+		T(test_a_waiting_one),
+		T(test_another_services),
+		T(test_moved_from_a_retired_one),
+		T(test_given_back),
+		T(test_linger),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgroup.h"
+#include "fd.h"
 #include "spawn_rig.h"
 
 #define NOBODY 65534
@@ -145,7 +147,134 @@ test_listen_pid(void **state)
 	}
 }
 
+static void
+test_subreaper(void **state)
+{
+	(void)state;
+	run_well();
+	check_value("subreaper", "0");
+	sp.subreaper = true;
+	run_well();
+	check_value("subreaper", "1");
+}
+
+/* A group for it, as the daemon makes one; NULL: there can't be. */
+static struct cgroups *
+new_group(void)
+{
+	struct cgroups *all = cgroups_new();
+
+	if (!all) {
+		(void)fprintf(stderr, "skipped: no cgroup for us: %s\n", strerror(errno));
+		return NULL;
+	}
+	sp.in_cgroup = true;
+	sp.cgroup_fd = cgroup_make(all, 1);
+	assert_true(sp.cgroup_fd >= 0);
+	return all;
+}
+
+static bool
+told_group(void)
+{
+	const char *path = value_of("cgroup");
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "/hatchd-%d-1", getpid());
+	return path && strlen(path) >= strlen(name) &&
+		strcmp(path + strlen(path) - strlen(name), name) == 0;
+}
+
+/* It is in its group, as another user too, and has no way to it.  The number of
+ * the descriptor may be one that is needed for something else. */
+static void
+test_cgroup(void **state)
+{
+	struct conf_account a = { .uid = NOBODY, .gid = 4711 };
+	struct cgroups *all = new_group();
+	int fds[2], first;
+
+	(void)state;
+	if (!all)
+		skip();
+	first = sp.cgroup_fd;
+	if (geteuid() == 0)
+		sp.account = &a;
+	fds[0] = fds[1] = sp.fd_in;
+	sp.fds = fds;
+	for (sp.n_fds = 0; sp.n_fds <= 2; sp.n_fds++) {
+		run_well();
+		assert_true(told_group());
+		assert_int_equal(count_lines("fd"), 3 + sp.n_fds);
+	}
+	sp.n_fds = 0;
+	for (int low = 3; low <= 300; low += low == 3 ? 97 : 200) {	/* 3, 100, 300 */
+		sp.cgroup_fd = fd_dup(first, low);
+		run_well();
+		assert_true(told_group());
+		assert_int_equal(count_lines("fd"), 3);
+		(void)close(sp.cgroup_fd);
+	}
+	/* ours is what it was */
+	assert_int_equal(fcntl(first, F_GETFD), FD_CLOEXEC);
+	(void)close(first);
+	assert_int_equal(cgroup_remove(all, 1), 0);
+	cgroups_free(all);
+}
+
+static int
+cgroup_without_sharing(void)
+{
+	if (!refuse_close_range() || spawn_init(0) == -1 || spawn_shares_files())
+		return 2;
+	if (run() != 0 || result->step != 0 ||
+	    pread(sp.fd_in, told, sizeof(told) - 1, 0) <= 0 || count_lines("fd") != 3)
+		return 3;
+	return strstr(told, sp.argv[2]) ? 0 : 4;
+}
+
+static void
+test_cgroup_without_sharing(void **state)
+{
+	struct cgroups *all = new_group();
+	char name[64];
+	const char *argv[] = { "probe", "--probe", name, NULL };
+
+	(void)state;
+	if (!all)
+		skip();
+	(void)snprintf(name, sizeof(name), "/hatchd-%d-1\n", getpid());
+	sp.argv = argv;
+	assert_int_equal(in_child(cgroup_without_sharing), 0);
+	(void)close(sp.cgroup_fd);
+	assert_int_equal(cgroup_remove(all, 1), 0);
+	cgroups_free(all);
+}
+
 /* Every step, with its errno */
+
+static void
+test_cgroup_fails(void **state)
+{
+	struct cgroups *all;
+
+	(void)state;
+	sp.in_cgroup = true;
+	sp.cgroup_fd = 200;
+	(void)close(200);
+	run_badly(SPAWN_CGROUP, EBADF);
+	sp.cgroup_fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	assert_true(sp.cgroup_fd >= 0);
+	run_badly(SPAWN_CGROUP, ENOSPC);
+	(void)close(sp.cgroup_fd);
+	all = new_group();
+	if (!all)
+		skip();
+	assert_int_equal(cgroup_remove(all, 1), 0);
+	run_badly(SPAWN_CGROUP, ENODEV);
+	(void)close(sp.cgroup_fd);
+	cgroups_free(all);
+}
 
 static void
 make_script(const char *text, mode_t mode)
@@ -340,6 +469,7 @@ test_names_of_steps(void **state)
 	(void)state;
 	assert_string_equal(spawn_step_name(SPAWN_EXEC), "exec");
 	assert_string_equal(spawn_step_name(SPAWN_CLONE), "clone");
+	assert_string_equal(spawn_step_name(SPAWN_CGROUP), "cgroup");
 	for (int i = 0; i <= SPAWN_EXEC; i++) {
 		assert_non_null(spawn_step_name(i));
 		assert_string_not_equal(spawn_step_name(i), "?");
@@ -358,6 +488,10 @@ main(int argc, char **argv)
 		T(test_soft_limit_of_descriptors),
 		T(test_signals_are_reset),
 		T(test_listen_pid),
+		T(test_subreaper),
+		T(test_cgroup),
+		T(test_cgroup_without_sharing),
+		T(test_cgroup_fails),
 		T(test_exec_fails),
 		T(test_directory_fails),
 		T(test_limits_fail),

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "expire.h"
 #include "master_rig.h"
 #include "setup.h"
 #include "swap.h"
@@ -40,7 +41,7 @@ swap(const char *text)
 	int r;
 
 	assert_non_null(p);
-	r = swap_conf(m, c, p, &result);
+	r = swap_conf(m, c, NULL, p, &result);
 	/* as reload.c does it */
 	for (int i = 0; i < result.n_busy; i++)
 		setup_explain(p, result.busy[i].service, &result.busy[i].target,
@@ -448,7 +449,7 @@ test_running_handlers(void **state)
 	assert_ptr_not_equal(rig_service("k"), old);
 	assert_int_equal(rig_service("k")->running, 0);
 	assert_int_equal(old->running, 1);
-	session_kill(m->sessions, session_at(m->sessions, kept));
+	expire_kill(m->sessions, session_at(m->sessions, kept));
 	rig_run_until_sessions(0);
 }
 

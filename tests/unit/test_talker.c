@@ -206,7 +206,7 @@ try_streams(const struct test *t)
 	size_t sent = 0, got = 0;
 	int fd;
 
-	for (enum internal i = INTERNAL_NONE + 1; i < INTERNAL_MAX; i++) {
+	for (enum internal i = INTERNAL_NONE + 1; i < INTERNAL_TCPMUX; i++) {
 		fd = connection(t, i, 10);
 		assert_int_equal(send(fd, "hello", 5, 0), 5);
 		assert_int_equal(shutdown(fd, SHUT_WR), 0);
@@ -229,6 +229,93 @@ try_streams(const struct test *t)
 		got += take(fd, buf, sizeof buf);
 	close(fd);
 	assert_int_equal(get(t, MSG_ENDED).ended.bytes_out, sent);
+}
+
+/* A connection of slot 40 for what type and m say; the master's copy is *ret_own. */
+static int
+visit(const struct test *t, enum msg_type type, union msg *m, int *ret_own)
+{
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	*ret_own = fcntl(sv[1], F_DUPFD_CLOEXEC, 0);
+	put(t, m, type, sv[1]);
+	return sv[0];
+}
+
+static void
+expect_passed(const struct test *t, enum passed result)
+{
+	struct msg_passed m = get(t, MSG_PASSED).passed;
+
+	assert_int_equal(m.slot, 40);
+	assert_int_equal(m.generation, 2);
+	assert_int_equal(m.result, result);
+}
+
+static void
+try_prefix(const struct test *t, uint32_t what, const char *text, const char *payload,
+	   enum passed result)
+{
+	union msg m = { .prefix = { .slot = 40, .generation = 2, .what = what,
+				    .timeout_ms = 5000 } };
+	char buf[64];
+	int own, fd = visit(t, MSG_PREFIX, &m, &own);
+
+	assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
+	if (what == PREFIX_PROXY || result == PASSED_OK) {
+		expect_passed(t, result);
+		assert_int_equal(take(own, buf, sizeof buf), strlen(payload));
+		assert_memory_equal(buf, payload, strlen(payload));
+	} else {
+		assert_int_equal(take(fd, buf, sizeof buf), strlen(payload));
+		assert_memory_equal(buf, payload, strlen(payload));
+		assert_int_equal(take(fd, buf, sizeof buf), 0);
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		expect_passed(t, result);
+	}
+	close(own);
+	close(fd);
+}
+
+/* What comes before a service's own bytes, and after its last. */
+static void
+try_visits(const struct test *t)
+{
+	union msg m = { .mux = { .service = 3, .plus = 1, .len = 4, .name = "name" } };
+	char buf[64];
+	int own, fd;
+
+	put(t, &m, MSG_MUX, -1);
+	try_prefix(t, PREFIX_PROXY, "PROXY UNKNOWN\r\nhello", "hello", PASSED_OWN);
+	try_prefix(t, PREFIX_PROXY, "PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\nhello", "hello",
+		   PASSED_OK);
+	try_prefix(t, PREFIX_TCPMUX, "Name\r\nhello", "hello", PASSED_OK);
+	try_prefix(t, PREFIX_TCPMUX, "help\r\n", "name\r\n", PASSED_DONE);
+	try_prefix(t, PREFIX_TCPMUX, "x\r\n", "-Service not available\r\n", PASSED_UNKNOWN);
+
+	m.greet = (struct msg_greet){ .slot = 40, .generation = 2, .timeout_ms = 5000, .len = 3,
+				      .text = "+\r\n" };
+	fd = visit(t, MSG_GREET, &m, &own);
+	expect_passed(t, PASSED_OK);
+	assert_int_equal(take(fd, buf, sizeof buf), 3);
+	close(own);
+	close(fd);
+
+	m.refuse = (struct msg_refuse){ .len = 4, .text = "busy" };
+	fd = visit(t, MSG_REFUSE, &m, &own);
+	close(own);
+	assert_int_equal(take(fd, buf, sizeof buf), 4);
+	assert_int_equal(take(fd, buf, sizeof buf), 0);
+	close(fd);
+
+	m.linger = (struct msg_linger){ .slot = 40, .generation = 2, .timeout_ms = 5000 };
+	fd = visit(t, MSG_LINGER, &m, &own);
+	close(own);
+	assert_int_equal(send(fd, "unread", 6, 0), 6);
+	assert_int_equal(take(fd, buf, sizeof buf), 0);
+	close(fd);
+	assert_int_equal(get(t, MSG_ENDED).ended.slot, 40);
 }
 
 static int
@@ -355,6 +442,7 @@ test_all_kinds_of_work(void **state)
 	(void)state;
 	begin(&t);
 	try_streams(&t);
+	try_visits(&t);
 	try_datagrams(&t);
 	try_errlog(&t);
 	try_control(&t);
@@ -372,6 +460,7 @@ test_other_backends(void **state)
 
 		begin(&t);
 		try_streams(&t);
+		try_visits(&t);
 		assert_int_equal(finish(&t, true), 0);
 	}
 }
@@ -437,6 +526,23 @@ test_bad_messages_end_it(void **state)
 	t = start(NULL, "auto");
 	begin(&t);
 	(void)connection(&t, INTERNAL_MAX, 1);
+	assert_int_equal(finish(&t, false), 1);
+
+	t = start(NULL, "auto");
+	begin(&t);
+	(void)connection(&t, INTERNAL_TCPMUX, 1);
+	assert_int_equal(finish(&t, false), 1);
+
+	t = start(NULL, "auto");
+	begin(&t);
+	m.mux = (struct msg_mux){ .plus = 2, .len = 1, .name = "x" };
+	put(&t, &m, MSG_MUX, -1);
+	assert_int_equal(finish(&t, false), 1);
+
+	t = start(NULL, "auto");
+	begin(&t);
+	m.linger = (struct msg_linger){ .timeout_ms = 0 };
+	put(&t, &m, MSG_LINGER, open("/dev/null", O_RDWR));
 	assert_int_equal(finish(&t, false), 1);
 }
 

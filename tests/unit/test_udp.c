@@ -8,7 +8,9 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +21,15 @@
 
 #include "fd.h"
 #include "udp.h"
+
+#if defined __has_feature
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__
+#define SANITIZED 1
+#endif
 
 struct test {
 	struct rig *rig;
@@ -108,6 +119,17 @@ say(struct test *t, const struct msg_ask *a, enum reason reason, uint32_t keep_m
 	struct msg_verdict v = { .handle = a->handle,
 				 .handle_generation = a->handle_generation,
 				 .reason = reason, .keep_ms = keep_ms };
+
+	assert_int_equal(udp_verdict(t->udp, &v), 0);
+}
+
+/* Yes, for so many datagrams. */
+static void
+say_for(struct test *t, const struct msg_ask *a, uint32_t budget)
+{
+	struct msg_verdict v = { .handle = a->handle,
+				 .handle_generation = a->handle_generation,
+				 .keep_ms = 60000, .budget = budget };
 
 	assert_int_equal(udp_verdict(t->udp, &v), 0);
 }
@@ -261,6 +283,178 @@ test_verdict_is_kept_as_long_as_said(void **state)
 	say(t, &b, REASON_NONE, 1000);
 	expect(t, fd, "2");
 	close(fd);
+}
+
+static void
+test_verdict_for_so_many(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a, b;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	for (const char *text = "1\0" "2\0" "3\0" "4\0" "5\0"; *text; text += 2)
+		put(fd, text);
+	a = asked(t);
+	rig_run(t->rig, 10);
+	say_for(t, &a, 2);
+	expect(t, fd, "1");
+	expect(t, fd, "2");
+	expect_nothing(t, fd);
+	b = asked(t);			/* at once, for what still waits */
+	assert_int_equal(b.handle, a.handle);
+	say(t, &a, REASON_ACCESS, 1000);	/* out of date */
+	say_for(t, &b, 1);
+	expect(t, fd, "3");
+	b = asked(t);
+	say_for(t, &b, 4);
+	expect(t, fd, "4");
+	expect(t, fd, "5");
+	put(fd, "6");			/* two are left */
+	put(fd, "7");
+	expect(t, fd, "6");
+	expect(t, fd, "7");
+	rig_run(t->rig, 10);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	put(fd, "8");
+	b = asked(t);
+	expect_nothing(t, fd);
+	say_for(t, &b, 0);		/* any number */
+	expect(t, fd, "8");
+	for (int i = 0; i < 50; i++) {
+		put(fd, "x");
+		expect(t, fd, "x");
+	}
+	assert_false(rig_has(t->rig, MSG_ASK));
+	close(fd);
+}
+
+/* The verdict that follows may be another. */
+static void
+test_no_more_after_so_many(void **state)
+{
+	struct test *t = *state;
+	struct msg_ask a;
+	struct msg_count c;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_DISCARD });
+	fd = client(t);
+	for (int i = 0; i < 5; i++)
+		put(fd, "x");
+	a = asked(t);
+	rig_run(t->rig, 10);
+	say_for(t, &a, 2);
+	a = asked(t);
+	say(t, &a, REASON_SOURCE_RATE, 60000);
+	put(fd, "x");
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.datagrams_in, 2);
+	assert_int_equal(c.denied + 1, 4);	/* the master counts one */
+	assert_int_equal(c.reason, REASON_SOURCE_RATE);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	close(fd);
+}
+
+/* Nobody is left of a socket that is dropped meanwhile. */
+static void
+test_so_many_of_a_dropped_socket(void **state)
+{
+	struct test *t = *state;
+	struct msg_dgram_drop drop = { .listener = 3 };
+	struct msg_ask a;
+	int fd, again;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	put(fd, "one");
+	put(fd, "two");
+	a = asked(t);
+	rig_run(t->rig, 10);
+	udp_dgram_drop(t->udp, &drop);
+	fd_close(&t->server);
+	say_for(t, &a, 1);
+	expect(t, fd, "one");
+	expect_nothing(t, fd);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	again = socket(AF_INET, SOCK_DGRAM, 0);		/* it is closed */
+	assert_int_equal(bind(again, (struct sockaddr *)&t->at, sizeof t->at), 0);
+	close(again);
+	close(fd);
+}
+
+/* 0 under a sanitizer or valgrind, which keep what is freed. */
+static long
+resident_kb(void)
+{
+#if defined SANITIZED
+	return 0;
+#else
+	const char *preload = getenv("LD_PRELOAD");
+	long pages = 0, resident = 0;
+	FILE *f = preload && strstr(preload, "vgpreload") ? NULL : fopen("/proc/self/statm", "re");
+
+	if (f == NULL)
+		return 0;
+
+	assert_int_equal(fscanf(f, "%ld %ld", &pages, &resident), 2);
+	(void)fclose(f);
+	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+#endif
+}
+
+/* A datagram from each of a batch of addresses of 127.0.0.0/8. */
+static void
+put_from(struct test *t, unsigned first, unsigned n)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = htons(5000) };
+
+	for (unsigned i = first; i < first + n; i++) {
+		int fd = socket(AF_INET, SOCK_DGRAM, 0), one = 1;
+
+		from.sin_addr.s_addr = htonl(0x7f400001 + i);
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
+		assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+		assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&t->at, sizeof t->at), 1);
+		close(fd);
+	}
+}
+
+/* As many sources as a forger likes: the memory is that of PEERS_MAX of them,
+ * and each datagram is read and counted. */
+static void
+test_flood_of_sources(void **state)
+{
+	enum { SOURCES = 100000, BATCH = 50, FILL = 20000 };
+	struct test *t = *state;
+	uint32_t denied = 0, waited = 0;
+	long before_kb = 0;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	for (unsigned i = 0; i < SOURCES; i += BATCH) {
+		if (i == FILL)
+			before_kb = resident_kb();
+		put_from(t, i, BATCH);
+		for (unsigned j = 0; j < BATCH; j++) {
+			struct msg_ask a = asked(t);
+
+			say(t, &a, REASON_ACCESS, 60000);
+		}
+		put_from(t, i, BATCH);		/* they are known now */
+	}
+	while (denied < SOURCES) {
+		struct msg_count c = rig_message(t->rig, MSG_COUNT).count;
+
+		assert_int_equal(c.reason, c.denied > 0 ? REASON_ACCESS : REASON_NONE);
+		assert_int_equal(c.datagrams_in + c.datagrams_out + c.loop, 0);
+		denied += c.denied;
+		waited += c.queue;
+	}
+	assert_int_equal(denied, SOURCES);
+	assert_int_equal(waited, 0);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	assert_in_range(resident_kb(), 0, before_kb + 1024);
 }
 
 static void
@@ -747,6 +941,41 @@ test_link_is_behind(void **state)
 	close(other);
 }
 
+/* What waits beyond a verdict is dropped and counted if it can't be asked. */
+static void
+test_link_is_behind_after_so_many(void **state)
+{
+	struct test *t = *state;
+	struct rig *r = t->rig;
+	union msg m = { .ended = { .slot = 1 } };
+	struct msg_count c;
+	struct msg_ask a;
+	int fd;
+
+	serve(t, (struct msg_dgram){ .internal = INTERNAL_ECHO });
+	fd = client(t);
+	for (int i = 0; i < 4; i++)
+		put(fd, "x");
+	a = asked(t);
+	rig_run(r, 10);
+	msg_link_pause(r->master, true);
+	while (!msg_link_busy(r->link))
+		assert_int_equal(msg_send(r->link, &m, MSG_ENDED, -1), 0);
+	say_for(t, &a, 1);
+	expect(t, fd, "x");
+	expect_nothing(t, fd);
+	msg_link_pause(r->master, false);
+	c = rig_message(r, MSG_COUNT).count;
+	assert_int_equal(c.queue, 3);
+	assert_int_equal(c.datagrams_in, 1);
+	assert_false(rig_has(r, MSG_ASK));
+	put(fd, "again");
+	a = asked(t);
+	say_for(t, &a, 1);
+	expect(t, fd, "again");
+	close(fd);
+}
+
 static void
 test_ipv6(void **state)
 {
@@ -773,34 +1002,166 @@ test_ipv6(void **state)
 	close(peer);
 }
 
+/* Listener 1: a UNIX socket of a name that the kernel chose, with or without the
+ * senders' credentials. */
+static socklen_t
+serve_unix(struct test *t, bool credentials, struct sockaddr_un *at)
+{
+	struct msg_dgram m = { .listener = 1, .family = AF_UNIX, .internal = INTERNAL_ECHO };
+	socklen_t len = sizeof *at;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = credentials;
+
+	*at = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof at->sun_family), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
+	assert_int_equal(udp_dgram(t->udp, &m, fd), 0);
+	return len;
+}
+
+static int
+unix_client(const struct sockaddr_un *at, socklen_t len, bool named)
+{
+	struct sockaddr_un own = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)at, len), 0);
+	if (named)
+		assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own.sun_family), 0);
+	return fd;
+}
+
+/* One question for a process, whichever socket it sends from; each socket gets
+ * its own answers. */
 static void
 test_unix_datagrams(void **state)
 {
 	struct test *t = *state;
-	struct msg_dgram m = { .listener = 1, .family = AF_UNIX, .internal = INTERNAL_ECHO };
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	const socklen_t autobind = sizeof at.sun_family;
-	socklen_t len = sizeof at;
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	int named = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	int nameless = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	struct sockaddr_un at;
+	socklen_t len = serve_unix(t, true, &at);
+	int first = unix_client(&at, len, true), second = unix_client(&at, len, true);
+	int nameless = unix_client(&at, len, false);
+	struct msg_ask a;
 	struct msg_count c;
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, autobind), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	assert_int_equal(connect(named, (struct sockaddr *)&at, len), 0);
-	assert_int_equal(connect(nameless, (struct sockaddr *)&at, len), 0);
-	at.sun_family = AF_UNIX;
-	assert_int_equal(bind(named, (struct sockaddr *)&at, autobind), 0);
-	assert_int_equal(udp_dgram(t->udp, &m, fd), 0);
 	put(nameless, "no");
-	put(named, "yes");
-	expect(t, named, "yes");
+	put(first, "one");
+	put(second, "two");
+	a = asked(t);
+	assert_int_equal(a.listener, 1);
+	assert_int_equal(a.peer.family, AF_UNIX);
+	assert_int_equal(a.peer.cred.pid, getpid());
+	assert_int_equal(a.peer.cred.uid, getuid());
+	assert_int_equal(a.peer.cred.gid, getgid());
+	assert_int_equal(a.local.family, AF_UNIX);
+	rig_run(t->rig, 10);
+	say(t, &a, REASON_NONE, 60000);
+	expect(t, first, "one");
+	expect(t, second, "two");
+	put(second, "three");
+	expect(t, second, "three");
+	assert_false(rig_has(t->rig, MSG_ASK));
 	c = rig_message(t->rig, MSG_COUNT).count;
-	assert_int_equal(c.datagrams_in, 2);
-	assert_int_equal(c.datagrams_out, 1);
-	close(named);
+	assert_int_equal(c.datagrams_in, 4);
+	assert_int_equal(c.datagrams_out, 3);
+	close(first);
+	close(second);
 	close(nameless);
+}
+
+static void
+test_unix_verdicts(void **state)
+{
+	struct test *t = *state;
+	struct sockaddr_un at;
+	socklen_t len = serve_unix(t, true, &at);
+	int fd = unix_client(&at, len, true);
+	struct msg_ask a;
+	struct msg_count c;
+
+	put(fd, "one");
+	put(fd, "two");
+	a = asked(t);
+	rig_run(t->rig, 10);
+	say_for(t, &a, 1);
+	expect(t, fd, "one");
+	a = asked(t);
+	say(t, &a, REASON_ACCESS, 60000);
+	put(fd, "three");
+	expect_nothing(t, fd);
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.datagrams_in, 1);
+	assert_int_equal(c.denied, 1);		/* and the one that was asked about */
+	assert_int_equal(c.reason, REASON_ACCESS);
+	close(fd);
+}
+
+/* Nobody is let in because it isn't known who it is. */
+static void
+test_unix_without_credentials(void **state)
+{
+	struct test *t = *state;
+	struct sockaddr_un at;
+	socklen_t len = serve_unix(t, false, &at);
+	int fd = unix_client(&at, len, true);
+	struct msg_count c;
+
+	put(fd, "who am I");
+	expect_nothing(t, fd);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.denied, 1);
+	assert_int_equal(c.reason, REASON_ACCESS);
+	assert_int_equal(c.datagrams_in, 0);
+	close(fd);
+}
+
+static int
+descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) != -1;
+	return n;
+}
+
+static void
+put_with_descriptors(int fd, const char *text)
+{
+	int extra[4] = { fd, fd, fd, fd };
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof extra)];
+	} control = { .buf = { 0 } };
+	struct iovec iov = { (void *)text, strlen(text) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			    .msg_controllen = sizeof control.buf };
+
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(sizeof extra);
+	memcpy(CMSG_DATA(&control.align), extra, sizeof extra);
+	assert_int_equal(sendmsg(fd, &h, 0), strlen(text));
+}
+
+/* Descriptors that somebody adds to a datagram don't stay. */
+static void
+test_unix_descriptors_are_closed(void **state)
+{
+	struct test *t = *state;
+	struct sockaddr_un at;
+
+	for (int credentials = 0; credentials < 2; credentials++) {
+		socklen_t len = serve_unix(t, credentials, &at);
+		int fd = unix_client(&at, len, true), before = descriptors();
+
+		for (int i = 0; i < 5; i++)
+			put_with_descriptors(fd, "x");
+		rig_run(t->rig, 20);
+		assert_int_equal(descriptors(), before);
+		close(fd);
+	}
 }
 
 static void
@@ -815,6 +1176,8 @@ test_bad_messages(void **state)
 	m.listener = UINT32_MAX;
 	assert_int_equal(udp_dgram(t->udp, &m, socket(AF_INET, SOCK_DGRAM, 0)), -1);
 	m.listener = 1;
+	m.internal = INTERNAL_TCPMUX;
+	assert_int_equal(udp_dgram(t->udp, &m, socket(AF_INET, SOCK_DGRAM, 0)), -1);
 	m.internal = INTERNAL_MAX;
 	assert_int_equal(udp_dgram(t->udp, &m, socket(AF_INET, SOCK_DGRAM, 0)), -1);
 	m.internal = INTERNAL_NONE;
@@ -834,6 +1197,10 @@ main(void)
 		TEST(test_answer_comes_from_the_address_used),
 		TEST(test_denied_are_dropped_and_counted),
 		TEST(test_verdict_is_kept_as_long_as_said),
+		TEST(test_verdict_for_so_many),
+		TEST(test_no_more_after_so_many),
+		TEST(test_so_many_of_a_dropped_socket),
+		TEST(test_flood_of_sources),
 		TEST(test_S10_ports_that_could_answer),
 		TEST(test_S10_no_amplification),
 		TEST(test_queue_while_asking_is_bounded),
@@ -850,8 +1217,12 @@ main(void)
 		TEST(test_drop_and_again),
 		TEST(test_dropped_socket_is_closed),
 		TEST(test_link_is_behind),
+		TEST(test_link_is_behind_after_so_many),
 		TEST(test_ipv6),
 		TEST(test_unix_datagrams),
+		TEST(test_unix_verdicts),
+		TEST(test_unix_without_credentials),
+		TEST(test_unix_descriptors_are_closed),
 		TEST(test_bad_messages),
 	};
 

@@ -67,6 +67,35 @@ assert_size(const char *s, uint64_t bytes)
 }
 
 static void
+test_decimals(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t hundredths;
+		const char *printed;
+	} good[] = {
+		{ "0", 0, "0" }, { "8", 800, "8" }, { "8.0", 800, "8" }, { "8.00", 800, "8" },
+		{ "0.5", 50, "0.5" }, { "0.05", 5, "0.05" }, { "12.34", 1234, "12.34" },
+		{ "100", 10000, "100" }, { "99.99", 9999, "99.99" },
+	};
+	static const char *const bad[] = {
+		"", ".", ".5", "5.", "1.234", "01", "00", "-1", "+1", " 1", "1 ", "1,5", "1e1",
+		"100.01", "101", "4294967296", "18446744073709551616", "1.x", "0x1", "inf", "nan",
+	};
+	uint32_t got;
+	char buf[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(units_decimal(good[i].text, 10000, &got), 0);
+		assert_int_equal(got, good[i].hundredths);
+		assert_string_equal(units_print_decimal(got, buf), good[i].printed);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(units_decimal(bad[i], 10000, &got), -1);
+}
+
+static void
 test_sizes(void **state)
 {
 	static const char *const bad[] = {
@@ -205,6 +234,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_decimals),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_trap7_numbers),
 		cmocka_unit_test(test_octal),
