@@ -191,9 +191,11 @@ check_mux(struct conf_admit *a, const struct conf_draft *d, const struct conf_gi
 		conf_check_problem(a->problems, d, given, SET_TCPMUX,
 				   "tcpmux: internal = tcpmux can't be behind tcpmux itself");
 	for (i = 0; i < s->n_listen; i++)
-		if (!listen_is_stream(s->listen[i].proto))
+		/* of a message the rest would be lost with the line */
+		if (!listen_is_stream(s->listen[i].proto) ||
+		    s->listen[i].proto == CONF_UNIX_SEQPACKET)
 			problems_add(a->problems, s->file, s->listen[i].line, "service %s: listen: "
-				     "'%s': internal = tcpmux needs streams", s->name,
+				     "'%s': internal = tcpmux needs streams of bytes", s->name,
 				     s->listen[i].text);
 	if (s->enabled)
 		a->has_tcpmux = true;

@@ -13,10 +13,13 @@
 #include "anteroom.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "deliver.h"
@@ -34,7 +37,8 @@
 #define MUX_MS 10000		/* for a line of tcpmux */
 #define GREET_MS 10000		/* for a banner */
 #define SPARE_MS 5000		/* what the talker may take longer, or another one */
-#define ADMIT_MAX 1024		/* looked at in one turn */
+#define ADMIT_MAX 32		/* served in one turn */
+#define CLOSE_WAIT 8		/* netinet/tcp.h has it, but not all of struct tcp_info */
 
 enum {				/* steps */
 	STEP_PROXY = 1,		/* a PROXY header is read */
@@ -221,25 +225,33 @@ append(struct master *m, struct session *x)
 	x->service->waiting++;
 }
 
+/* x comes after prev, or first if that is SESSION_NONE. */
 static void
-unlink_room(struct master *m, struct session *x)
+unlink_after(struct master *m, uint32_t prev, struct session *x)
 {
 	struct anteroom *a = m->anteroom;
-	uint32_t slot = session_slot(m->sessions, x), prev = SESSION_NONE;
 
-	for (uint32_t i = a->head; i != slot; i = session_at(m->sessions, i)->next)
-		prev = i;
 	if (prev == SESSION_NONE)
 		a->head = x->next;
 	else
 		session_at(m->sessions, prev)->next = x->next;
-	if (a->tail == slot)
+	if (a->tail == session_slot(m->sessions, x))
 		a->tail = prev;
 	x->next = SESSION_NONE;
 	x->stage = STAGE_NONE;
 	/* nobody is left who comes before those in the backlog */
 	if (--x->service->waiting == 0 && !service_in_backoff(x->service))
 		listeners_resume_service(x->service, PAUSE_SERVICE);
+}
+
+static void
+unlink_room(struct master *m, struct session *x)
+{
+	uint32_t slot = session_slot(m->sessions, x), prev = SESSION_NONE;
+
+	for (uint32_t i = m->anteroom->head; i != slot; i = session_at(m->sessions, i)->next)
+		prev = i;
+	unlink_after(m, prev, x);
 }
 
 /* What keeps it from being served now. */
@@ -277,16 +289,24 @@ find_room(struct master *m, struct session *x)
 	}
 }
 
+/* All are looked at, since behind a thousand of one service may be one of another;
+ * but not asked for, if the one before of their service has to wait. */
 void
 anteroom_admit(struct master *m)
 {
-	uint32_t slot = m->anteroom->head, next;
+	uint32_t slot = m->anteroom->head, prev = SESSION_NONE, next;
+	const struct service *full = NULL;
+	int served = 0;
 
-	for (int n = 0; slot != SESSION_NONE && n < ADMIT_MAX; n++, slot = next) {
+	for (; slot != SESSION_NONE; slot = next) {
 		struct session *x = session_at(m->sessions, slot);
 		enum reason why;
 
 		next = x->next;
+		if (x->service == full) {
+			prev = slot;
+			continue;
+		}
 		if (!takes_connections(x->service, session_row(m->sessions, x)->kind)) {
 			session_cancel(m->sessions, x);
 			continue;
@@ -294,9 +314,16 @@ anteroom_admit(struct master *m)
 		why = no_room(m, x);
 		if (why == REASON_RATE)
 			service_wait_rate(x->service, judge_wait_ms(m, x->service, NULL));
-		if (why != REASON_NONE)
+		if (why != REASON_NONE) {
+			full = x->service;
+			prev = slot;
 			continue;
-		unlink_room(m, x);
+		}
+		if (served++ == ADMIT_MAX) {
+			(void)ev_timer_start(&m->admit, 0);
+			return;
+		}
+		unlink_after(m, prev, x);
 		serve(m, x);
 	}
 }
@@ -324,9 +351,32 @@ ask(struct master *m, struct session *x, enum session_stage stage, int sent, uin
 		(void)ev_timer_start(&x->timer, (int64_t)ms + SPARE_MS);
 }
 
+/* How many of the peer's bytes were read out of a connection so far; -1: the kernel
+ * doesn't tell. */
+static int64_t
+bytes_read(int fd)
+{
+	struct tcp_info before = { 0 }, after = { 0 };
+	socklen_t len;
+	int unread;
+
+	do {
+		len = sizeof(before);
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len) == -1 ||
+		    ioctl(fd, FIONREAD, &unread) == -1)
+			return -1;
+		len = sizeof(after);
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) == -1)
+			return -1;
+	} while (after.tcpi_bytes_received != before.tcpi_bytes_received);
+	/* its end counts as one there */
+	return (int64_t)after.tcpi_bytes_received - (after.tcpi_state == CLOSE_WAIT) - unread;
+}
+
 static void
 ask_prefix(struct master *m, struct session *x, uint32_t what, uint32_t ms)
 {
+	x->bytes_read = bytes_read(x->fd);
 	ask(m, x, STAGE_PREFIX, link_send_prefix(m, x, what, ms), ms);
 }
 
@@ -568,7 +618,13 @@ anteroom_again(struct master *m)
 	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
 		struct session *x = session_at(m->sessions, i);
 
-		if (x && !x->talker && (x->stage == STAGE_PREFIX || x->stage == STAGE_GREET))
+		if (!x || x->talker || (x->stage != STAGE_PREFIX && x->stage != STAGE_GREET))
+			continue;
+		/* the rest of a line may be one of another meaning, and what follows a
+		 * header is the client's, not the proxy's */
+		if (x->stage == STAGE_PREFIX && bytes_read(x->fd) != x->bytes_read)
+			refuse(m, x, REASON_TALKER);
+		else
 			go_on(m, x);
 	}
 }

@@ -64,11 +64,11 @@ contain(struct master *m, struct session *x, struct spawn *sp)
 {
 	int fd = -1;
 
-	sp->subreaper = true;
 	if (m->cgroups)
 		fd = cgroup_make(m->cgroups, session_row(m->sessions, x)->conn);
 	x->cgroup = fd != -1;
 	sp->in_cgroup = x->cgroup;
+	sp->subreaper = !x->cgroup;
 	sp->cgroup_fd = fd;
 }
 

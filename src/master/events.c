@@ -299,19 +299,28 @@ events_unread(struct master *m, struct service *s, const struct addr *peer)
 
 /* A line may come after the end of its session. */
 static bool
-add_late(struct master *m, struct log_line *l, const struct msg_errline *line)
+find_late(const struct master *m, const struct msg_errline *line, struct board_recent *ret)
 {
-	struct board_recent r;
+	return line->slot != UINT32_MAX &&
+		board_recent(m->board, 0, line->slot, line->generation, ret);
+}
 
-	if (line->slot == UINT32_MAX ||
-	    !board_recent(m->board, 0, line->slot, line->generation, &r))
-		return false;
-	log_str(l, "svc", board_name(m->board, r.service));
-	log_num(l, "conn", (int64_t)r.conn);
-	log_num(l, "pid", r.pid);
-	if (r.peer.family != 0)
-		log_peer(l, "peer", &r.peer);
-	return true;
+static void
+add_late(struct master *m, struct log_line *l, const struct board_recent *r)
+{
+	log_str(l, "svc", board_name(m->board, r->service));
+	log_num(l, "conn", (int64_t)r->conn);
+	log_num(l, "pid", r->pid);
+	if (r->peer.family != 0)
+		log_peer(l, "peer", &r->peer);
+}
+
+static bool
+wants_stderr(const struct master *m, uint32_t row)
+{
+	const struct service *s = services_at(m->services, row);
+
+	return !s || !s->conf || s->conf->common->log_events & CONF_LOG_STDERR;
 }
 
 /* The talker has limited the rate already, per session. */
@@ -319,15 +328,20 @@ void
 events_stderr(struct master *m, const struct session *x, const struct msg_errline *line)
 {
 	size_t len = line->len < sizeof(line->text) ? line->len : sizeof(line->text);
+	struct board_recent r;
+	bool late = !x && find_late(m, line, &r);
 	struct log_line l;
 
-	if (x && !(x->log_events & CONF_LOG_STDERR))
+	if (x ? !(x->log_events & CONF_LOG_STDERR) :
+	    !wants_stderr(m, late ? r.service : line->service))
 		return;
 	log_begin(&l, LOGL_INFO, "stderr");
 	if (x) {
 		log_str(&l, "svc", service_name(x->service));
 		add_row(&l, session_row(m->sessions, x));
-	} else if (!add_late(m, &l, line)) {
+	} else if (late) {
+		add_late(m, &l, &r);
+	} else {
 		const char *name = board_name(m->board, line->service);
 
 		log_str(&l, "svc", name[0] ? name : "?");

@@ -21,6 +21,7 @@
 #include "fd.h"
 #include "link.h"
 #include "master.h"
+#include "proctab.h"
 #include "service.h"
 #include "session.h"
 #include "tree.h"
@@ -76,6 +77,24 @@ static bool
 signal_group(pid_t pid, int sig)
 {
 	return kill(pid, 0) == -1 && errno == ESRCH && kill(-pid, sig) == 0;
+}
+
+/* Whether it has members that haven't ended: who reaps them, and when, is not for
+ * us to say. */
+static bool
+group_lives(pid_t pid)
+{
+	struct proctab t = { 0 };
+	bool lives = false;
+
+	if (!signal_group(pid, 0))
+		return false;
+	if (proctab_read(&t) == -1)
+		return true;
+	for (int i = 0; i < t.n && !lives; i++)
+		lives = t.procs[i].group == pid && !t.procs[i].dead;
+	proctab_free(&t);
+	return lives;
 }
 
 static bool
@@ -138,7 +157,9 @@ leave_time(const struct sessions *all, struct session *x, int64_t since)
 {
 	int64_t next = since < LEFT_MS ? LEFT_MS : since;
 
-	if (x->signalled == SIGKILL || since >= x->stop_ms || !signal_leftovers(all, x, 0))
+	if (x->signalled == SIGKILL || since >= x->stop_ms)
+		return false;
+	if (x->tree ? !signal_leftovers(all, x, 0) : !group_lives(session_row(all, x)->pid))
 		return false;
 	if (next > LEFT_MAX_MS)
 		next = LEFT_MAX_MS;
@@ -158,7 +179,7 @@ on_leftovers(struct sessions *all, struct session *x)
 
 	if (leave_time(all, x, since))
 		return;
-	/* a group may have zombies in it that are nobody's business */
+	/* of a group zombies may be left, and nobody survives this */
 	if (signal_leftovers(all, x, SIGKILL) && x->tree) {
 		bool first = x->signalled != SIGKILL;
 
@@ -193,6 +214,15 @@ sooner(int64_t a, int64_t b)
 	return b != 0 && (a == 0 || b < a) ? b : a;
 }
 
+/* How long nothing was said while it was served: it may have waited before. */
+static int64_t
+session_idle_for(const struct session *x, int64_t now)
+{
+	int64_t idle = idle_for(x->keep), served = now - x->served_ms;
+
+	return idle < served ? idle : served;
+}
+
 /* Which limit has been reached; *ret_next: when to look again, 0: never. */
 static enum reason
 reached(const struct session *x, int64_t now, int64_t *ret_next)
@@ -204,7 +234,7 @@ reached(const struct session *x, int64_t now, int64_t *ret_next)
 		return REASON_TOTAL;
 	if (x->idle_ms == 0)
 		return REASON_NONE;
-	idle = idle_for(x->keep);
+	idle = session_idle_for(x, now);
 	if (idle == -1)
 		return REASON_NONE;
 	if (idle >= x->idle_ms)
@@ -245,7 +275,8 @@ expire_begin(struct sessions *all, struct session *x)
 
 	if (t->total_ms == 0 && x->idle_ms == 0)
 		return;
-	x->total_at = t->total_ms == 0 ? 0 : ev_now_ms(x->service->master->ev) + t->total_ms;
+	x->served_ms = ev_now_ms(x->service->master->ev);
+	x->total_at = t->total_ms == 0 ? 0 : x->served_ms + t->total_ms;
 	look(all, x);
 }
 

@@ -166,7 +166,8 @@ question_print_time(int64_t t, char buf[QUESTION_TIME])
 	struct tm tm;
 
 	if (!localtime_r(&seconds, &tm) ||
-	    strftime(buf, QUESTION_TIME, tm.tm_sec ? "%Y-%m-%d %H:%M:%S" : "%Y-%m-%d %H:%M", &tm) == 0)
+	    strftime(buf, QUESTION_TIME, tm.tm_sec ? "%Y-%m-%d %H:%M:%S" : "%Y-%m-%d %H:%M",
+		     &tm) == 0)
 		(void)snprintf(buf, QUESTION_TIME, "@%lld", (long long)t);
 	return buf;
 }

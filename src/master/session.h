@@ -46,6 +46,7 @@ struct session {
 	struct service *service;
 	struct listener *listener;	/* wait: whose socket it has; NULL once closed */
 	int64_t start_ms;	/* monotonic */
+	int64_t served_ms;	/* the same: since when it is served */
 	uint32_t source;	/* entry in the table of sources */
 	uint32_t next;		/* in its chain by pid, of free slots, or of those in
 				 * STAGE_ROOM */
@@ -66,6 +67,7 @@ struct session {
 	uint8_t log_events, on_reload;
 	uint32_t stop_ms, idle_ms, linger_ms;
 	int64_t total_at, soon_at;	/* monotonic; 0: no limit */
+	int64_t bytes_read;	/* of its connection, when STAGE_PREFIX began */
 	struct addr via;	/* the proxy that conveyed the peer's address */
 	/* how its process ended, kept until the talker's half is over too */
 	int status;

@@ -208,7 +208,9 @@ kill_all(struct hunt *h)
 		}
 		if (send_marked(h, SIGSTOP, STOPPED) > 0 && h->lost == 0)
 			continue;
-		if ((h->lost > 0 || h->tab.gone > 0) && (catch_new(h) || h->lost > 0))
+		/* whom it stops only another scan can kill */
+		if ((h->lost > 0 || h->tab.gone > 0) && i + 1 < SCANS &&
+		    (catch_new(h) || h->lost > 0))
 			continue;
 		killed = send_marked(h, SIGKILL, KILLED);
 		n += killed;

@@ -52,7 +52,7 @@ struct visit {			/* first in the struct of its user */
 int visit_begin(const struct visits *all, size_t size, uint32_t slot, uint32_t generation,
 		uint32_t timeout_ms, int fd, void (*ready)(struct visit *v), struct visit **ret);
 
-/* The following three may end the visit: v is gone when they return false, and
+/* The following may end the visit: v is gone when they return false, and
  * always after visit_pass and visit_say. */
 
 /* Waits for EV_IN or EV_OUT. */

@@ -11,6 +11,7 @@ import pytest
 import hatch
 import prefix
 import world
+from handler import recv_exactly
 from prefix import client, nothing_left, talk
 
 CAT = 'exec = { "/bin/cat" } stderr = "null"'
@@ -39,7 +40,7 @@ def test_open_comes_before_the_service(hatchd, what):
     data = os.urandom(50000)
     with nothing_left(daemon):
         with client(daemon.port["svc"]) as s:
-            assert s.recv(len(banner), socket.MSG_WAITALL) == banner     # nothing was sent
+            assert recv_exactly(s, len(banner)) == banner     # nothing was sent
             assert talk(s, b"hello") == b"hello"
         assert daemon.tcp("svc", data) == banner + data
         assert daemon.tcp("svc") == banner
@@ -159,7 +160,8 @@ def test_refuse_of_an_internal_service(hatchd):
     daemon = hatchd(service('limits { instances = 1 when_full = "refuse" } '
                             'banner { open = "hi\\n" refuse = "busy\\n" }', 'internal = "echo"'))
     with nothing_left(daemon), client(daemon.port["svc"]) as s:
-        assert s.recv(3) == b"hi\n"
+        s.sendall(b"x")
+        assert recv_exactly(s, 4) == b"hi\nx"      # it is served
         assert talk(client(daemon.port["svc"]), HTTP) == b"busy\n"
         s.close()
         hatch.wait_until(lambda: prefix.running(daemon) == 0)
@@ -172,7 +174,7 @@ def test_who_is_refused_and_does_not_read_costs_nothing(hatchd):
     ended at once."""
     daemon = hatchd(service('access { deny = { "127.0.0.66" } } banner { refuse = "no\\r\\n" }'))
     with nothing_left(daemon):
-        before = hatch.n_fds(daemon.pid)
+        before = prefix.fds(daemon)[0]
         rude = [client(daemon.port["svc"], "127.0.0.66") for _ in range(600)]
         for s in rude:
             try:
@@ -180,12 +182,12 @@ def test_who_is_refused_and_does_not_read_costs_nothing(hatchd):
             except OSError:
                 pass
         prefix.wait_refused(daemon, "svc", "access", 600)
-        assert hatch.n_fds(daemon.pid) <= before + 1
-        assert hatch.n_fds(daemon.talker) < 400
+        master, talker = prefix.fds(daemon)
+        assert master <= before + 1 and talker < 400
         assert world.control(daemon, "connections") == {"connections": []}
         for n in range(20):
             assert daemon.tcp("svc", b"%d" % n) == b"%d" % n
-        hatch.wait_until(lambda: hatch.n_fds(daemon.talker) < 20)
+        hatch.wait_until(lambda: prefix.fds(daemon)[1] < 20)
         assert len(daemon.log_lines("refuse")) < 40
         for s in rude:
             s.close()

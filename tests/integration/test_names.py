@@ -139,7 +139,8 @@ def test_only_the_trial_looks_up(hatchd):
         trace.stderr.close()
     with open(out) as f:
         lines = [line.split(None, 1) for line in f]
-    resolver = re.compile(r"/etc/(hosts|resolv\.conf|nsswitch\.conf|host\.conf|gai\.conf)|htons\(53\)")
+    resolver = re.compile(r"/etc/(hosts|resolv\.conf|nsswitch\.conf|host\.conf|gai\.conf)"
+                          r"|htons\(53\)")
     pids = {int(pid) for pid, call in lines if resolver.search(call)}
     assert pids and daemon.pid not in pids
 

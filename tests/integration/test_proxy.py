@@ -388,16 +388,65 @@ def test_talker_killed_while_headers_are_waited_for(hatchd, who):
     assert len(daemon.log_lines("start", svc="who")) == 20
 
 
-def test_talker_killed_again_and_again_under_load(hatchd, who):
+def test_talker_killed_in_the_midst_of_headers(hatchd, who):
+    """What was read of them is lost, and the rest is not taken for another one,
+    which a client could have sent: they are refused."""
     daemon = hatchd(service(who))
     with nothing_left(daemon):
-        def one(n):
-            return ask(daemon, v2("192.0.2.7", port=n + 1), b"payload %d" % n)
+        socks = [client(daemon.port["who"]) for _ in range(9)]
+        hatch.wait_until(lambda: prefix.running(daemon) == 9)
+        begun = [v1("192.0.2.7")[:20], v2("192.0.2.7", tlvs=prefix.tlv(0x02, b"x" * 300))[:60], b""]
+        for n, s in enumerate(socks):
+            s.sendall(begun[n % 3])
+        time.sleep(0.2)             # they are read by then, or the next talker finds all of it
+        daemon.kill_talker()
+        forged = v1("192.0.2.99") + b"x"
+        for n, s in enumerate(socks):
+            try:
+                s.sendall(forged)
+            except OSError:
+                pass
+            if n % 3 < 2:
+                assert prefix.is_ended(s)
+                s.close()
+            else:
+                assert talk(s) == b"192.0.2.99 4242 198.51.100.1 80\nx"
+    assert {e["reason"] for e in daemon.log_lines("refuse")} == {"talker"}
+    assert len(daemon.log_lines("start")) == 3
+
+
+def test_talker_killed_when_all_has_come_and_the_client_has_ended(hatchd, who):
+    """An end is no byte that was read."""
+    daemon = hatchd(service(who))
+    with nothing_left(daemon):
+        os.kill(hatch.wait_until(lambda: daemon.talker), 9)
+        socks = [client(daemon.port["who"]) for _ in range(3)]
+        for s in socks:
+            s.sendall(v1("192.0.2.7") + b"x")
+            s.shutdown(socket.SHUT_WR)
+        for s in socks:
+            assert talk(s, half_close=False) == b"192.0.2.7 4242 198.51.100.1 80\nx"
+
+
+def test_talker_killed_again_and_again_under_load(hatchd, who):
+    """Nobody gets anything wrong.  Who is refused is one whose header it had just
+    read."""
+    daemon = hatchd(service(who))
+
+    def one(n):
+        with client(daemon.port["who"]) as s:
+            try:
+                got = talk(s, v2("192.0.2.7", port=n + 1) + b"payload %d" % n)
+            except OSError:
+                got = b""
+        return got == b"192.0.2.7 %d 198.51.100.1 80\npayload %d" % (n + 1, n) or got
+    with nothing_left(daemon):
         killer = threading.Thread(target=lambda: [daemon.kill_talker() for _ in range(3)])
         killer.start()
         got = prefix.in_parallel([lambda n=n: one(n) for n in range(300)])
         killer.join()
-    assert got == [b"192.0.2.7 %d 198.51.100.1 80\npayload %d" % (n + 1, n) for n in range(300)]
+    lost = [g for g in got if g is not True]
+    assert lost == [b""] * len(daemon.log_lines("refuse", reason="talker")) and len(lost) < 10
 
 
 def test_reload_while_headers_are_waited_for(hatchd, who):
@@ -578,9 +627,13 @@ def test_haproxy_sees_no_end_of_the_talker_and_no_reload(hatchd, haproxy, who):
     def client_loop():
         n = 0
         while not stop.is_set():
-            got = talk(client(port, "127.0.0.9"), b"hello")
-            assert got.startswith(b"127.0.0.9 ") and got.endswith(b"\nhello"), got
-            n += 1
+            try:
+                got = talk(client(port, "127.0.0.9"), b"hello")
+            except ConnectionResetError:
+                got = b""
+            # none: its header was being read by the talker that was killed
+            assert got == b"" or got.startswith(b"127.0.0.9 ") and got.endswith(b"\nhello"), got
+            n += got != b""
         return n
     with nothing_left(daemon):
         h = haproxy(front("who", port, "127.0.0.1:%d send-proxy %s" % (daemon.port["who"], CHECK)))
@@ -603,7 +656,8 @@ def test_haproxy_sees_no_end_of_the_talker_and_no_reload(hatchd, haproxy, who):
         assert all(isinstance(n, int) and n > 0 for n in loops), loops
         assert stays_up(h)
         h.close()
-    assert not daemon.log_lines("refuse")
+    refused = daemon.log_lines("refuse")
+    assert len(refused) == len(daemon.log_lines("refuse", reason="talker")) <= 2
 
 
 @needs_haproxy

@@ -162,7 +162,8 @@ def test_silent_clients_hold_up_nobody(hatchd):
 def test_lists_and_limits_of_the_service_hold(hatchd):
     daemon = hatchd(
         MUX % "" + target("closed", more='access { deny = { "127.0.0.0/8" } }') +
-        target("hint", more='access { deny = { "127.0.0.0/8" } } banner { refuse = "ask me\\r\\n" }') +
+        target("hint", more='access { deny = { "127.0.0.0/8" } } '
+               'banner { refuse = "ask me\\r\\n" }') +
         target("few", more='limits { instances = 1 when_full = "refuse" }') +
         target("one", more="limits { per_source = 1 }") +
         target("seldom", more='limits { rate_per_source = "1/1h" }'))
@@ -283,6 +284,27 @@ def test_talker_killed_while_lines_are_waited_for(hatchd):
         for n, s in enumerate(socks):
             assert talk(s, b"cat\r\n%d" % n) == b"+Go\r\n%d" % n
     assert not daemon.log_lines("refuse")
+
+
+def test_talker_killed_in_the_midst_of_lines(hatchd):
+    """The rest of one is not taken for another name."""
+    daemon = hatchd(MUX % 'proxy { from = { "127.0.0.1" } }' + target("sftp") + target("ftp"))
+    with nothing_left(daemon):
+        half, whole = client(daemon.port["mux"]), client(daemon.port["mux"])
+        half.sendall(prefix.v1("192.0.2.7") + b"s")
+        whole.sendall(prefix.v1("192.0.2.7"))
+        hatch.wait_until(lambda: world.control(daemon, "connections")["connections"][1:])
+        time.sleep(0.2)             # it is read by then
+        daemon.kill_talker()
+        try:
+            half.sendall(b"ftp\r\nhello")
+        except OSError:
+            pass
+        with half:
+            assert prefix.is_ended(half)
+        assert talk(whole, b"ftp\r\nhello") == b"+Go\r\nhello"
+    assert daemon.wait_log("refuse", svc="mux")["reason"] == "talker"
+    assert len(daemon.log_lines("start")) == 1
 
 
 # Reloads

@@ -46,7 +46,7 @@ def test_idle_connection_that_talks_seldom(hatchd):
             assert hatch.read_all(s) == b""
     finally:
         test_timeouts.close_all(clients)
-    assert len(daemon.log_lines("end", ended_by="timeouts.idle")) == 100
+    daemon.wait_log("end", n=100, ended_by="timeouts.idle")
 
 
 @pytest.mark.soak

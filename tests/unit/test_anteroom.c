@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -129,6 +130,18 @@ n_in(enum session_stage stage)
 		n += x && x->stage == stage;
 	}
 	return n;
+}
+
+static struct session *
+first_in(enum session_stage stage)
+{
+	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
+		struct session *x = session_at(m->sessions, i);
+
+		if (x && x->stage == stage)
+			return x;
+	}
+	return NULL;
 }
 
 struct number {
@@ -828,6 +841,72 @@ test_room_of_others(void **state)
 	end(fd[1]);
 }
 
+/* However many wait for the one. */
+static void
+test_room_behind_many(void **state)
+{
+	enum { MANY = 1300 };
+	struct rlimit old, more;
+	int fd[MANY], b[2];
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	more = old;
+	more.rlim_cur = 3 * MANY;
+	if (old.rlim_cur < more.rlim_cur && setrlimit(RLIMIT_NOFILE, &more) == -1)
+		skip();
+	start(WAITERS("instances = 1  per_source = 0") "\n"
+	      "service b { listen = unix:%DIR%/b  " CAT "  timeouts { first_byte = 20s }\n"
+	      "  limits { instances = 1 } }");
+	m->fd_limit = more.rlim_cur;
+	for (int i = 0; i < MANY; i++) {
+		fd[i] = unix_client("r");
+		if (i % 100 == 99 || i == MANY - 1)
+			run_until_in(STAGE_FIRST, (uint32_t)i + 1);
+	}
+	for (int i = 0; i < MANY; i++)
+		say(fd[i], "x");
+	run_until_in(STAGE_ROOM, MANY - 1);
+	b[0] = unix_client("b");
+	b[1] = unix_client("b");
+	run_until_in(STAGE_FIRST, 2);
+	check_served(b[0]);
+	say(b[1], "1");
+	run_until_in(STAGE_ROOM, MANY);
+	(void)close(b[0]);
+	check_gets(b[1], "1");
+	(void)close(b[1]);
+	while (anteroom_waiting(m))
+		session_cancel(m->sessions, first_in(STAGE_ROOM));
+	for (int i = 0; i < MANY; i++)
+		(void)close(fd[i]);
+	rig_run_until_sessions(0);
+	(void)setrlimit(RLIMIT_NOFILE, &old);
+}
+
+/* A room for all of them at once; it takes some turns. */
+static void
+test_room_for_many(void **state)
+{
+	enum { MANY = 100 };
+	int fd[MANY];
+
+	(void)state;
+	start(WAITERS("instances = 0  per_source = 0"));
+	for (int i = 0; i < MANY; i++)
+		fd[i] = unix_client("r");
+	run_until_in(STAGE_FIRST, MANY);
+	service_failed(rig_service("r"), NULL);
+	for (int i = 0; i < MANY; i++)
+		say(fd[i], "x");
+	run_until_in(STAGE_ROOM, MANY);
+	for (int i = 0; i < MANY; i++) {
+		check_gets(fd[i], "x");
+		(void)close(fd[i]);
+	}
+	rig_run_until_sessions(0);
+}
+
 /* In back-off they wait, and don't when it is over. */
 static void
 test_room_and_backoff(void **state)
@@ -869,6 +948,8 @@ main(void)
 		T(test_no_room),
 		T(test_room_and_rate),
 		T(test_room_of_others),
+		T(test_room_behind_many),
+		T(test_room_for_many),
 		T(test_room_and_backoff),
 	};
 

@@ -481,7 +481,7 @@ test_tcpmux(void **state)
 	expect_error("service a { exec = /a listen = udp:1\ntcpmux = x }\n",
 		     "test.conf:2: service a: tcpmux can't be used with datagram listeners only");
 	expect_error("service m { internal = tcpmux listen = { tcp:1,\nudp:1 } }\n",
-		     "test.conf:2: service m: listen: 'udp:1': internal = tcpmux needs streams");
+		     "test.conf:2: service m: listen: 'udp:1': internal = tcpmux needs streams of bytes");
 	expect_error("service m { internal = tcpmux listen = tcp:1\ntcpmux = m }\n",
 		     "test.conf:2: service m: tcpmux: internal = tcpmux can't be behind tcpmux "
 		     "itself");

@@ -292,7 +292,8 @@ static void
 test_L25_unparsable_entry_is_refused(void **state)
 {
 	static const char *const entries[] = {
-		"127.0.0.1.oops/8", "192.0.2.300", "10.0.0.0/33", "10.0.0.1/8", "::1/129", "*", "ALL",
+		"127.0.0.1.oops/8", "192.0.2.300", "10.0.0.0/33", "10.0.0.1/8", "::1/129", "*",
+		"ALL",
 		"10.0.0.1 10.0.0.2", "10.0.0.1,10.0.0.2", "uid:-1", "uid:", "gid:4294967295",
 		"file:relative", "10.0.0", "0x7f.1", "", "host..example", "[::1]", "fe80::1%lo",
 	};
@@ -353,12 +354,13 @@ test_S16_all_errors_of_a_section_are_told(void **state)
 	assert_false(make());
 	problems_each(rig.problems, tell, NULL);
 	assert_int_equal(problems_count(rig.problems), 5);
-	assert_non_null(strstr(rig.told, "a.conf:2: service x: access.allow: 'nowhere.example': the "
-		"host can't be looked up: the address was not known when the configuration was "
+	assert_non_null(strstr(rig.told, "a.conf:2: service x: access.allow: 'nowhere.example': "
+		"the host can't be looked up: the address was not known when the configuration was "
 		"tried\n"));
-	assert_non_null(strstr(rig.told, "deny.conf:1: service x: access.deny: 'file:/no/such/list' "
-		"cannot be opened: No such file or directory\n"));
-	assert_non_null(strstr(rig.told, "a.conf:2: service x: access.hours: 'Mon-Fry 08:00-20:00': "));
+	assert_non_null(strstr(rig.told, "deny.conf:1: service x: access.deny: "
+		"'file:/no/such/list' cannot be opened: No such file or directory\n"));
+	assert_non_null(strstr(rig.told, "a.conf:2: service x: access.hours: "
+		"'Mon-Fry 08:00-20:00': "));
 	assert_non_null(strstr(rig.told, "a.conf:3: service x: access.hours: 'daily 08:00-20:00 "
 		"Europe/No_Such_Place': there is no such time zone\n"));
 	assert_non_null(strstr(rig.told, "service x: access.max_pressure: 'cpu:50': "));
@@ -415,12 +417,12 @@ test_L25_bad_list_line_is_told_with_its_place(void **state)
 	assert_false(make());
 	problems_each(rig.problems, tell, NULL);
 	assert_int_equal(problems_count(rig.problems), 3);
-	(void)snprintf(want, sizeof(want), "%s:2: service x: access.deny: '10.0.0.1/8 x': one entry "
-		       "holds one address, network or name\n%s:4: service x: access.deny: "
+	(void)snprintf(want, sizeof(want), "%s:2: service x: access.deny: '10.0.0.1/8 x': one "
+		       "entry holds one address, network or name\n%s:4: service x: access.deny: "
 		       "'nowhere.example': the host can't", rig.path, rig.path);
 	assert_int_equal(strncmp(rig.told, want, strlen(want)), 0);
-	(void)snprintf(want, sizeof(want), "%s:5: service x: access.deny: 'file:/etc/passwd': a list "
-		       "file can't name another one\n", rig.path);
+	(void)snprintf(want, sizeof(want), "%s:5: service x: access.deny: 'file:/etc/passwd': a "
+		       "list file can't name another one\n", rig.path);
 	assert_non_null(strstr(rig.told, want));
 	/* told once, but refused wherever it is named */
 	put(rig.deny, "::2");
@@ -677,7 +679,8 @@ test_hundred_thousand_prefixes(void **state)
 	(void)state;
 	assert_non_null(f);
 	for (uint32_t i = 0; i < ACL_LIST_ENTRIES; i++)
-		(void)fprintf(f, "%u.%u.%u.%u/32\n", 1 + i / 20000, i % 251, i / 251 % 256, i % 256);
+		(void)fprintf(f, "%u.%u.%u.%u/32\n", 1 + i / 20000, i % 251, i / 251 % 256,
+			      i % 256);
 	assert_int_equal(fclose(f), 0);
 	put(rig.deny, rig.list);
 	start = seconds();
@@ -720,8 +723,8 @@ test_all_rules_are_bounded(void **state)
 	}
 	assert_int_equal(made, ACL_LISTS);
 	problems_each(rig.problems, tell, NULL);
-	assert_string_equal(rig.told, "a.conf:1: service x: access.allow: more than 6400000 entries "
-			    "in all access lists\n");
+	assert_string_equal(rig.told, "a.conf:1: service x: access.allow: more than 6400000 "
+			    "entries in all access lists\n");
 }
 
 static void
@@ -731,8 +734,8 @@ test_defaults_are_named(void **state)
 	put(rig.allow, "x y");
 	assert_false(conf_gate_access(rig.gates, &rig.a, "", true, rig.problems, &rig.gate));
 	problems_each(rig.problems, tell, NULL);
-	assert_string_equal(rig.told, "a.conf:1: defaults: access.allow: 'x y': one entry holds one "
-			    "address, network or name\n");
+	assert_string_equal(rig.told, "a.conf:1: defaults: access.allow: 'x y': one entry holds "
+			    "one address, network or name\n");
 }
 
 int

@@ -521,6 +521,43 @@ test_group_that_does_not_go(void **state)
 	(void)close(fds[0]);
 }
 
+/* One of the group has ended, and its parent, which has left, doesn't look. */
+static void
+test_group_with_a_zombie(void **state)
+{
+	struct session *x = begin("total", BOARD_EXEC);
+	int64_t start = ev_now_ms(m->ev);
+	sigset_t none;
+	pid_t pid, parent;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	(void)sigemptyset(&none);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)setsid();
+		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		if (fork() == 0 && fork() != 0) {
+			parent = setsid();
+			if (write(fds[1], &parent, sizeof(parent)) != sizeof(parent))
+				_exit(1);
+		}
+		for (;;)
+			(void)pause();
+	}
+	(void)close(fds[1]);
+	assert_int_equal(read(fds[0], &parent, sizeof(parent)), sizeof(parent));
+	(void)close(fds[0]);
+	has_process(x, pid);
+	expire_begin(m->sessions, x);
+	run_until_free(x);
+	assert_true(ev_now_ms(m->ev) - start < LONG_MS / 2);
+	assert_int_equal(kill(-pid, 0), 0);	/* it is still there */
+	assert_int_equal(kill(parent, SIGKILL), 0);
+}
+
 /* kill = group: nobody asks what else it has started. */
 static void
 test_group_leaves_others_alone(void **state)
@@ -565,6 +602,7 @@ main(void)
 		T(test_total_of_a_tree),
 		T(test_leftovers_are_killed),
 		T(test_group_that_does_not_go),
+		T(test_group_with_a_zombie),
 		T(test_group_leaves_others_alone),
 	};
 

@@ -284,7 +284,7 @@ static void
 test_linger_until_enough_has_come(void **state)
 {
 	struct test *t = *state;
-	static char buf[8192];
+	static char buf[10000];
 	struct msg_ended m;
 	int fd[2];
 

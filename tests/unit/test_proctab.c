@@ -45,8 +45,8 @@ test_lines(void **state)
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		char line[256];
 
-		(void)snprintf(line, sizeof(line), "4711 %s S 12 13 14" REST "1 0 987654321 5 6 7\n",
-			       names[i]);
+		(void)snprintf(line, sizeof(line),
+			       "4711 %s S 12 13 14" REST "1 0 987654321 5 6 7\n", names[i]);
 		if (!parse(line, &p))
 			fail_msg("%s", line);
 		assert_int_equal(p.pid, 4711);

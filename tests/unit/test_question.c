@@ -64,12 +64,13 @@ static void
 test_no_addresses(void **state)
 {
 	static const char *const texts[] = {
-		"", "x", "10.0.0", "10.0.0.256", "10.0.0.0/8", "10.0.0.1:", "10.0.0.1:65536",
-		"10.0.0.1:x", "10.0.0.1:+1", "10.0.0.1:1:1", "[10.0.0.1]:1", "[::1", "[::1]1", "[::1]:",
-		"[]", "[]:1", ":", ":1", "1::2::3", "localhost", "localhost:1", "unix:", "unix:1000",
-		"unix:uid=", "unix:uid=x", "unix:uid=1,", "unix:uid=1,gid=", "unix:uid=1,gid=x",
-		"unix:uid=4294967295", "unix:uid=11111111111111111111", "uid:", "uid:-1", "uid:1,gid=2",
-		"gid:5",
+		"", "x", "10.0.0", "10.0.0.256", "10.0.0.0/8", "10.0.0.1:",
+		"10.0.0.1:65536", "10.0.0.1:x", "10.0.0.1:+1", "10.0.0.1:1:1",
+		"[10.0.0.1]:1", "[::1", "[::1]1", "[::1]:", "[]", "[]:1", ":", ":1",
+		"1::2::3", "localhost", "localhost:1", "unix:", "unix:1000", "unix:uid=",
+		"unix:uid=x", "unix:uid=1,", "unix:uid=1,gid=", "unix:uid=1,gid=x",
+		"unix:uid=4294967295", "unix:uid=11111111111111111111", "uid:", "uid:-1",
+		"uid:1,gid=2", "gid:5",
 	};
 	struct addr a = { .family = 99 };
 	char longer[300];

@@ -397,7 +397,6 @@ resident_kb(void)
 
 	if (f == NULL)
 		return 0;
-
 	assert_int_equal(fscanf(f, "%ld %ld", &pages, &resident), 2);
 	(void)fclose(f);
 	return resident * (sysconf(_SC_PAGESIZE) / 1024);
