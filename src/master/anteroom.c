@@ -110,7 +110,7 @@ bool
 anteroom_needs_talker(const struct conf_service *c)
 {
 	return c->internal != INTERNAL_NONE || c->common->proxy_gate ||
-		c->common->banner->open_bytes;
+		c->common->banner->open_bytes || c->common->timeouts->linger_ms > 0;
 }
 
 bool

@@ -245,7 +245,6 @@ switch_part(struct part *p)
 			keep_listener(p, l);
 			continue;
 		}
-		l->fresh = false;
 		listener_attach(l, p->service);
 		setup_tell_port(l);
 	}
@@ -309,6 +308,7 @@ end_sessions(struct master *m, struct service *s, uint32_t keep)
 	}
 }
 
+/* Also the end of being fresh for the others, which may have low numbers, too. */
 static void
 close_old(struct swap *w)
 {
@@ -318,6 +318,10 @@ close_old(struct swap *w)
 		if (l && !l->fresh && !claim_is_taken(w->claims, i))
 			listener_free(w->master->listeners, l, true);
 	}
+	for (int k = 0; k < w->n; k++)
+		for (int i = 0; i < w->parts[k].n; i++)
+			if (w->parts[k].listeners[i])
+				w->parts[k].listeners[i]->fresh = false;
 }
 
 static void
@@ -391,9 +395,10 @@ switch_all(struct swap *w, struct swap_result *ret)
 	mark_old(w);
 	m->conf = w->conf;
 	m->plans = w->plans;
-	close_old(w);
+	/* the new ones first: what has come to an old one may be for them */
 	for (int k = 0; k < w->n; k++)
 		switch_part(&w->parts[k]);
+	close_old(w);
 	retire_old(m);
 	for (int k = 0; k < w->n; k++) {
 		uint32_t max = w->parts[k].conf->common->limits->instances;

@@ -29,6 +29,7 @@
 enum {
 	COUNT_MS = 1000,	/* between two MSG_COUNT of a socket */
 	ASK_MS = 5000,		/* an answer that takes longer has been lost */
+	DROP_READS = 8,		/* batches of what came before the socket was dropped */
 	TICK_MIN_MS = 20,	/* the tick adapts to the shortest idle time */
 	TICK_MAX_MS = 250,
 };
@@ -185,8 +186,8 @@ port_release(struct port *p)
 	free(p);
 }
 
-void
-ports_drop(struct ports *all, uint32_t number)
+static void
+drop(struct ports *all, uint32_t number, int reads)
 {
 	struct port *p = number < all->room ? all->at[number] : NULL;
 
@@ -198,7 +199,15 @@ ports_drop(struct ports *all, uint32_t number)
 	p->dropped = true;
 	list_append(&all->dropped, &p->place);
 	peers_remove_verdicts(all->peers, p);
+	while (reads-- > 0)	/* it is for those who serve that address now */
+		all->readable(p->fd, 0, p);
 	port_release(p);
+}
+
+void
+ports_drop(struct ports *all, uint32_t number)
+{
+	drop(all, number, DROP_READS);
 }
 
 /* Room for the number, in steps of double size. */
@@ -265,8 +274,8 @@ cookie_of(int fd)
 	return cookie;
 }
 
-static uint16_t
-port_of(int fd)
+static struct addr
+bound_to(int fd)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof ss;
@@ -274,8 +283,25 @@ port_of(int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
 	    addr_from_sockaddr((struct sockaddr *)&ss, len, &a) < 0 || a.family == AF_UNIX)
-		return 0;
-	return a.port;
+		return (struct addr){ 0 };
+	return a;
+}
+
+struct port *
+ports_heir(const struct port *dropped, const struct addr *local)
+{
+	static const uint8_t any[16];
+
+	for (uint32_t i = 0; i < dropped->all->room; i++) {
+		struct port *p = dropped->all->at[i];
+
+		if (p != NULL && p->family == dropped->family && p->bound.family != 0 &&
+		    p->local_port == dropped->local_port &&
+		    (memcmp(p->bound.ip, any, sizeof any) == 0 ||
+		     memcmp(p->bound.ip, local->ip, sizeof any) == 0))
+			return p;
+	}
+	return NULL;
 }
 
 /* The same socket, dropped but alive, or a new object. */
@@ -313,7 +339,7 @@ ports_add(struct ports *all, const struct msg_dgram *m, int fd)
 		fd_close(&fd);
 		return -1;
 	}
-	ports_drop(all, m->listener);
+	drop(all, m->listener, 0);
 	if (fd >= 0 && make_room(all, m->listener) == 0 && make_shared(all) == 0)
 		p = find_or_make(all, cookie_of(fd));
 	if (p == NULL) {
@@ -326,7 +352,8 @@ ports_add(struct ports *all, const struct msg_dgram *m, int fd)
 	p->number = m->listener;
 	p->internal = (uint8_t)m->internal;
 	p->family = (uint16_t)m->family;
-	p->local_port = port_of(fd);
+	p->bound = bound_to(fd);
+	p->local_port = p->bound.port;
 	p->once = m->once;
 	p->idle_ms = m->idle_ms;
 	p->max = m->max;
@@ -358,7 +385,7 @@ ports_fini(struct ports *all)
 {
 	/* peers that are still asked about hold their port */
 	for (uint32_t i = 0; i < all->room; i++)
-		ports_drop(all, i);
+		drop(all, i, 0);	/* what is in it is the next talker's */
 	while (!list_empty(&all->dropped)) {
 		struct port *p = LIST_OBJECT(all->dropped.next, struct port, place);
 

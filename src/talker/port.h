@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "addr.h"
 #include "ev.h"
 #include "list.h"
 #include "msg.h"
@@ -48,6 +49,7 @@ struct port {
 	bool dropped;			/* nobody new is served */
 	uint16_t family;
 	uint16_t local_port;
+	struct addr bound;		/* where; family 0: unknown, or a UNIX socket */
 	uint32_t idle_ms, max;
 	uint64_t cookie;		/* the kernel's name of the socket, 0: unknown */
 	unsigned uses;			/* peers asked about, sessions; 1 unless dropped */
@@ -73,8 +75,13 @@ void ports_fini(struct ports *all);
  * message makes no sense. */
 int ports_add(struct ports *all, const struct msg_dgram *m, int fd);
 
-/* MSG_DGRAM_DROP.  The socket lives on while it has uses. */
+/* MSG_DGRAM_DROP.  What has come is read before; the socket lives on while it has
+ * uses. */
 void ports_drop(struct ports *all, uint32_t number);
+
+/* Who serves now what still comes to a socket that was dropped, for this local
+ * address; NULL: nobody. */
+struct port *ports_heir(const struct port *dropped, const struct addr *local);
 
 /* Asks the master about a peer, which is PEER_ASKING.  The caller holds the port
  * until the answer.  -1 and errno: nothing was asked. */

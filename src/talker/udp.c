@@ -190,12 +190,19 @@ static void
 receive(struct port *port, const struct packet *k)
 {
 	struct peer *p;
+	struct port *heir;
 
 	if (is_refused(port, k))
 		return;
 	p = peers_find(port->all->peers, port, &k->peer, &k->local);
 	if (p == NULL) {
-		ask(port, NULL, k);
+		/* a socket that lives on for its sessions may still be the one that
+		 * the kernel gives everything to */
+		heir = port->dropped ? ports_heir(port, &k->local) : NULL;
+		if (heir != NULL)
+			receive(heir, k);
+		else
+			ask(port, NULL, k);
 		return;
 	}
 	switch ((enum peer_state)p->state) {

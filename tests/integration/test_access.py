@@ -286,7 +286,7 @@ def test_S16_every_mistake_in_access_is_an_error(shared_tmp):
         done = hatch.run("-n", "-f", path)
         said = done.stdout + done.stderr
         assert done.returncode == 1, text + said
-        assert re.search(r"^%s:5: .*%s" % (re.escape(path), re.escape(told)), said, re.M), text + said
+        assert re.search(r"^%s:5: .*%s" % (re.escape(path), re.escape(told)), said, re.M), said
 
 
 def test_S16_the_line_of_each_element(shared_tmp):

@@ -11,8 +11,7 @@ import pytest
 
 import crowd
 import hatch
-import world
-from board import counters, wait_counter
+from board import wait_counter
 
 ECHO = 'internal = "echo"'
 CAT = 'exec = { "/bin/cat" }'

@@ -194,7 +194,8 @@ def test_wrong_folder(hatchd, shared_tmp, setting):
     """Not so long: what differs is only what is looked at."""
     folder = shared_tmp + "/folder"
     exec_ = "/bin/echo" if setting == "directory" else "/here"
-    daemon = hatchd(CONF % {"proto": "tcp4", "exec": exec_, "more": '%s = "%s"' % (setting, folder)})
+    daemon = hatchd(CONF % {"proto": "tcp4", "exec": exec_,
+                            "more": '%s = "%s"' % (setting, folder)})
     with Crowd(daemon.port["s"], 5) as clients:
         line = daemon.wait_log("fail", n=4, svc="s")
         assert (line["step"], line["retry_ms"]) == (setting, "800")

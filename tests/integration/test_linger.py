@@ -199,6 +199,18 @@ service "http" {
     assert daemon.wait_log("end", n=2, svc="http")["ended_by"] == "timeouts.total"
 
 
+def test_who_comes_while_there_is_no_talker_waits_for_it(hatchd, shared_tmp):
+    path, answer = make(shared_tmp, b"short\n")
+    daemon = hatchd(service(path))
+    for n in range(3):              # just started, too
+        got = prefix.in_parallel([lambda i=i: ask(daemon.port["http"], i) for i in range(20)])
+        assert got == [answer] * 20
+        hatch.wait_until(lambda: prefix.running(daemon) == 0)
+        os.kill(hatch.wait_until(lambda: daemon.talker), 9)
+        daemon.wait_log("talker", n=n + 1, signal="KILL")
+    hatch.wait_until(lambda: daemon.talker)
+
+
 def test_talker_killed_while_it_drains(hatchd, shared_tmp):
     path, answer = make(shared_tmp)
     daemon = hatchd(service(path, "20s"))

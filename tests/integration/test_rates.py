@@ -3,7 +3,6 @@
 """limits.rate and rate_per_source: the excess of a service waits or is refused,
 that of a source is refused, and nothing of it lasts or reaches others."""
 import os
-import socket
 import threading
 import time
 

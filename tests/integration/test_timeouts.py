@@ -288,7 +288,8 @@ def test_idle(hatchd):
 
 def test_idle_does_not_count_while_it_waits(hatchd):
     """Two wait for their turn, longer than they may be silent then."""
-    daemon = hatchd(service("s", '"/bin/cat"', "timeouts { idle = 600ms } limits { instances = 1 }"))
+    daemon = hatchd(service("s", '"/bin/cat"',
+                            "timeouts { idle = 600ms } limits { instances = 1 }"))
     with Chatter(daemon, "s", True) as first, daemon.connect("s") as second, \
             daemon.connect("s") as third:
         second.sendall(b"second")
