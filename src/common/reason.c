@@ -32,6 +32,7 @@ static const char *const names[] = {
 	[REASON_FIRST_BYTE] = "first-byte",
 	[REASON_IDLE] = "idle",
 	[REASON_TOTAL] = "total",
+	[REASON_PRESSURE] = "pressure",
 };
 
 _Static_assert(sizeof names / sizeof *names == REASON_MAX, "each reason has a name");

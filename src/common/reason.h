@@ -13,7 +13,7 @@ enum reason {
 	REASON_NONE,		/* served */
 	REASON_ACCESS,		/* access list */
 	REASON_HOURS,		/* outside of the hours */
-	REASON_LOAD,		/* load or pressure too high */
+	REASON_LOAD,		/* load too high */
 	REASON_SOURCE_INSTANCES,	/* limits.per_source */
 	REASON_SOURCE_RATE,	/* limits.rate_per_source */
 	REASON_RATE,		/* limits.rate */
@@ -32,6 +32,7 @@ enum reason {
 	REASON_FIRST_BYTE,	/* timeouts.first_byte: nothing came */
 	REASON_IDLE,		/* timeouts.idle: ended */
 	REASON_TOTAL,		/* timeouts.total: ended */
+	REASON_PRESSURE,	/* pressure too high */
 	REASON_MAX
 };
 

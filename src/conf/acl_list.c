@@ -181,6 +181,9 @@ load(struct file *f, const struct conf_rule *rule, const char *what, uid_t owner
 		if (errno)
 			problems_add(p, rule->file, rule->line, "%s: '%s' cannot be opened: %s",
 				     what, rule->text, strerror(errno));
+		else
+			problems_add(p, rule->file, rule->line, "%s: '%s' can't be used", what,
+				     rule->text);
 		return;
 	}
 	parse(&r, text, len);

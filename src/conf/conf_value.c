@@ -327,6 +327,16 @@ element_error(enum schema_id id, const struct conf_text *v, int i, char buf[CONF
 	return NULL;
 }
 
+/* Whether list[i] is the first of its kind: cpu:, memory:, io:. */
+static bool
+is_new_pressure(const char *const *list, int i)
+{
+	for (int k = 0; k < i; k++)
+		if (strncmp(list[k], list[i], strcspn(list[i], ":") + 1) == 0)
+			return false;
+	return true;
+}
+
 static bool
 set_list(const struct conf_value_to *to, enum schema_id id, void *base,
 	 const struct conf_text *v, int n)
@@ -350,6 +360,11 @@ set_list(const struct conf_value_to *to, enum schema_id id, void *base,
 			ok = false;
 		}
 		list[i] = v[i].text;
+		if (!why && it->form == SCHEMA_PRESSURE && !is_new_pressure(list, i)) {
+			conf_value_problem(to, id, v[i].line, "'%s': there is one of this kind "
+					   "already", v[i].text);
+			ok = false;
+		}
 	}
 	list[n] = NULL;
 	if (ok && n > 0) {

@@ -129,6 +129,8 @@ add(struct zones *z, const char *name, const char **why)
 const struct zone *
 zones_get(struct zones *z, const char *name, const char **why)
 {
+	if (strcmp(name, "UTC") == 0)	/* also where there is no database */
+		return zone_utc();
 	for (int i = 0; i < z->n; i++)
 		if (strcmp(z->list[i].name, name) == 0)
 			return z->list[i].zone ? z->list[i].zone : zone_utc();

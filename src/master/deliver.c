@@ -256,6 +256,8 @@ deliver_held(struct master *m)
 	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
 		struct session *x = session_at(m->sessions, i);
 
+		if (x && x->stage == STAGE_LINGER)
+			session_linger(m->sessions, x);
 		if (!x || x->stage != STAGE_TALKER)
 			continue;
 		if (!x->service->conf || x->service->conf->internal == INTERNAL_NONE) {

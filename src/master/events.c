@@ -71,6 +71,7 @@ setting_of(enum reason r)
 	static const char *const settings[REASON_MAX] = {
 		[REASON_HOURS] = "access.hours",
 		[REASON_LOAD] = "access.max_load",
+		[REASON_PRESSURE] = "access.max_pressure",
 		[REASON_SOURCE_INSTANCES] = "limits.per_source",
 		[REASON_SOURCE_RATE] = "limits.rate_per_source",
 		[REASON_RATE] = "limits.rate",

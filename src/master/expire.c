@@ -61,7 +61,9 @@ expire_stop(struct sessions *all, struct session *x)
 	if (x->talker && !m->stopping)	/* else it is told to stop as a whole */
 		link_close(m, x);
 	if (!x->process) {
-		if (!x->talker && !x->leftovers)
+		if (x->stage == STAGE_LINGER)
+			session_lingered(all, x);
+		else if (!x->talker && !x->leftovers)
 			session_cancel(all, x);		/* it was never started */
 		return;
 	}
@@ -295,7 +297,9 @@ expire_on_timer(void *session)
 	struct session *x = session;
 	struct master *m = x->service->master;
 
-	if (x->stage != STAGE_NONE)
+	if (x->stage == STAGE_LINGER)
+		session_lingered(m->sessions, x);
+	else if (x->stage != STAGE_NONE)
 		anteroom_late(m, x);
 	else if (x->leftovers)
 		on_leftovers(m->sessions, x);

@@ -144,10 +144,10 @@ look_after(struct master *m, struct listener *l, const struct session *x)
 void
 reap_wait_handler(struct master *m, struct listener *l, const struct session *x)
 {
-	/* what is left is another one's since a reload; and a failed start
-	 * deliver.c has noted already */
+	/* what is left is another one's since a reload; a failed start deliver.c
+	 * has noted already; and one that was ended may not have had the time */
 	if (l->service == x->service && l->kind == LISTENER_WAIT && !m->stopping &&
-	    session_row(m->sessions, x)->step == 0)
+	    x->signalled == 0 && session_row(m->sessions, x)->step == 0)
 		look_after(m, l, x);
 	listener_return(l);
 }

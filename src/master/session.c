@@ -385,21 +385,53 @@ session_reaped(struct sessions *all, struct session *x, int status, const struct
 }
 
 /* What the client still sends is read by the talker: closed with that unread, it
- * would be reset and lose what it has not read itself. */
+ * would be reset and lose what it has not read itself.  0: it goes on. */
+static int
+send_linger(struct sessions *all, struct session *x)
+{
+	if (link_send_linger(all->master, x, x->keep) == 0) {
+		fd_close(&x->keep);
+		x->stage = STAGE_NONE;
+		ev_timer_stop(&x->timer);
+		return 0;
+	}
+	if (errno != EPIPE)
+		return -1;
+	x->stage = STAGE_LINGER;
+	if (!ev_timer_active(&x->timer))
+		return ev_timer_start(&x->timer, x->linger_ms);
+	return 0;
+}
+
 static bool
 linger(struct sessions *all, struct session *x)
 {
 	if (x->keep == -1 || x->linger_ms == 0 || session_row(all, x)->step != 0 ||
-	    all->master->stopping || link_send_linger(all->master, x, x->keep) == -1)
+	    all->master->stopping)
 		return false;
-	fd_close(&x->keep);
 	x->idle_ms = 0;
 	x->total_at = 0;
 	ev_timer_stop(&x->timer);
+	if (send_linger(all, x) == -1)
+		return false;
 	uncount(x);
 	if (x->service->conf && !service_in_backoff(x->service))
 		listeners_resume_service(x->service, PAUSE_SERVICE);
 	return true;
+}
+
+void
+session_linger(struct sessions *all, struct session *x)
+{
+	if (send_linger(all, x) == -1)
+		session_lingered(all, x);
+}
+
+void
+session_lingered(struct sessions *all, struct session *x)
+{
+	x->stage = STAGE_NONE;
+	ended(all, x);
 }
 
 void

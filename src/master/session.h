@@ -40,6 +40,7 @@ enum session_stage {
 	STAGE_ROOM,		/* room in its service */
 	STAGE_TALKER,		/* the next talker, which is to serve it */
 	STAGE_PROCESS,		/* memory, or the right to one more process */
+	STAGE_LINGER,		/* it was served: the next talker, to be drained; in keep */
 };
 
 struct session {
@@ -122,6 +123,9 @@ void session_untalked(struct sessions *all, struct session *x);
 void session_returned(struct sessions *all, struct session *x);
 /* Its process is over, and so is what it left behind. */
 void session_process_over(struct sessions *all, struct session *x);
+/* There is a talker again, or no more time to wait for one (STAGE_LINGER). */
+void session_linger(struct sessions *all, struct session *x);
+void session_lingered(struct sessions *all, struct session *x);
 /* Gives the slot back without a word in the log: nothing had begun. */
 void session_cancel(struct sessions *all, struct session *x);
 

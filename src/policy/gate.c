@@ -31,15 +31,15 @@ over(uint32_t value, uint32_t max)
 	return max != 0 && value != GATE_UNKNOWN && value > max;
 }
 
-static bool
+static enum reason
 too_busy(const struct gate *g, const struct gate_load *load)
 {
 	if (over(load->load, g->max_load))
-		return true;
+		return REASON_LOAD;
 	for (int i = 0; i < GATE_PRESSURES; i++)
 		if (over(load->pressure[i], g->max_pressure[i]))
-			return true;
-	return false;
+			return REASON_PRESSURE;
+	return REASON_NONE;
 }
 
 enum reason
@@ -57,5 +57,5 @@ gate_judge(const struct gate *g, const struct addr *peer, int64_t now_s,
 	if (!gate_wants_load(g))
 		return REASON_NONE;
 	assert(load);
-	return too_busy(g, load) ? REASON_LOAD : REASON_NONE;
+	return too_busy(g, load);
 }

@@ -49,7 +49,7 @@ gate_tag(uint32_t element, uint32_t line)
 /* Whether it has to be told how busy the machine is. */
 bool gate_wants_load(const struct gate *g);
 
-/* REASON_NONE, REASON_ACCESS, REASON_HOURS or REASON_LOAD, in this order.  g may
+/* REASON_NONE, REASON_ACCESS, REASON_HOURS, REASON_LOAD or REASON_PRESSURE, in this order.  g may
  * be NULL: all are let in.  now_s: seconds since 1970.  load may be NULL if
  * gate_wants_load says so.  *rule, if wanted: the tag, or ACL_NO_RULE. */
 enum reason gate_judge(const struct gate *g, const struct addr *peer, int64_t now_s,

@@ -526,7 +526,8 @@ def test_max_load_that_is_exceeded(hatchd, access, which):
     daemon = hatchd(service("l", access, EXEC))
     assert not crowd.is_in(daemon, "l")
     line = daemon.wait_log("refuse", svc="l")
-    assert line["reason"] == "load" and line["setting"].startswith("access.max_")
-    assert counters(daemon, "l").refused == {"load": 1}
+    reason = ("load", "pressure")[which]
+    assert (line["reason"], line["setting"]) == (reason, "access.max_" + reason)
+    assert counters(daemon, "l").refused == {reason: 1}
     daemon.reload(service("l", "", EXEC))
     assert crowd.is_in(daemon, "l")

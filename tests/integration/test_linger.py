@@ -9,6 +9,7 @@ How many is a matter of time, so nothing is claimed here of services without it.
 """
 import errno
 import os
+import signal
 import socket
 import time
 
@@ -244,3 +245,22 @@ def test_reload_and_stop_while_somebody_lingers(hatchd, shared_tmp):
     assert time.monotonic() - begin < hatch.DEADLINE / 2
     for s in socks:
         s.close()
+
+
+def test_a_handler_that_ends_while_there_is_no_talker(hatchd, shared_tmp):
+    """The next one drains its connection."""
+    go = shared_tmp + "/go"
+    path = prefix.script(shared_tmp, "late", "#!/bin/sh\nwhile ! [ -e %s ]; do sleep 0.02; done\n"
+                         "echo the answer\n" % go)
+    daemon = hatchd(service(path, "5s"))
+    with nothing_left(daemon):
+        socks = [client(daemon.port["http"]) for _ in range(10)]
+        for s in socks:
+            s.sendall(REQUEST)
+        hatch.wait_until(lambda: len(daemon.handlers()) >= 10)
+        os.kill(daemon.talker, signal.SIGKILL)
+        with open(go, "w") as f:
+            os.fchmod(f.fileno(), 0o644)
+        for s in socks:
+            assert talk(s) == b"the answer\n"
+    assert len(daemon.log_lines("end", svc="http", exit=0)) == 10

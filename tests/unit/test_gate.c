@@ -124,10 +124,10 @@ test_load(void **state)
 	load.load = GATE_UNKNOWN;
 	assert_int_equal(gate_judge(&g, &in, NOON, &load, NULL), REASON_NONE);
 	load.pressure[GATE_CPU] = 5001;
-	assert_int_equal(gate_judge(&g, &in, NOON, &load, NULL), REASON_LOAD);
+	assert_int_equal(gate_judge(&g, &in, NOON, &load, NULL), REASON_PRESSURE);
 	load.pressure[GATE_CPU] = GATE_UNKNOWN;
 	load.pressure[GATE_IO] = 1001;
-	assert_int_equal(gate_judge(&g, &in, NOON, &load, NULL), REASON_LOAD);
+	assert_int_equal(gate_judge(&g, &in, NOON, &load, NULL), REASON_PRESSURE);
 	g.max_pressure[GATE_IO] = g.max_pressure[GATE_CPU] = 0;
 	assert_true(gate_wants_load(&g));
 	assert_int_equal(gate_judge(&g, &in, NOON, &load, NULL), REASON_NONE);
