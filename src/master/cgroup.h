@@ -13,7 +13,7 @@
  * Start: fd = cgroup_make(conn); spawn.in_cgroup = true, spawn.cgroup_fd = fd;
  * close fd; if there is no process or it has failed, cgroup_remove.
  *
- * A session that is to end (its time is over, session_stop): cgroup_signal(conn,
+ * A session that is to end (its time is over, expire_stop): cgroup_signal(conn,
  * SIGTERM) in the place of the signal to its process group; after stop_ms
  * cgroup_kill, should that fail cgroup_signal(conn, SIGKILL).
  *

@@ -9,7 +9,7 @@
  * Start: spawn.subreaper = true.  Then orphans within the handler's tree become
  * its own children as long as it lives, and ours when it has ended.
  *
- * A session that is to end (its time is over, session_stop): tree_signal(pid,
+ * A session that is to end (its time is over, expire_stop): tree_signal(pid,
  * SIGTERM) in the place of the signal to its process group; after stop_ms, if
  * its process has not been reaped, tree_signal(pid, SIGKILL).  Its process must
  * not have been reaped: a child that has ended but was not waited for is fine.
