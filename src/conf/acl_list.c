@@ -182,7 +182,7 @@ load(struct file *f, const struct conf_rule *rule, const char *what, uid_t owner
 			problems_add(p, rule->file, rule->line, "%s: '%s' cannot be opened: %s",
 				     what, rule->text, strerror(errno));
 		else
-			problems_add(p, rule->file, rule->line, "%s: '%s' can't be used", what,
+			problems_add(p, rule->file, rule->line, "%s: '%s' has errors", what,
 				     rule->text);
 		return;
 	}

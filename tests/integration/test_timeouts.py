@@ -64,7 +64,7 @@ def silent_clients(hatchd, n, seconds):
         assert served > 0
         for s in clients:
             assert reaches_its_end(s) == b""
-        assert time.monotonic() - begin >= seconds
+        assert time.monotonic() - begin >= seconds - 0.02
         got = board.wait_counter(daemon, "f", lambda c: c["running"] == 0)
         assert (got["accepted"], got["started"]) == (n + served, served)
         assert got.reason("first-byte") == n
@@ -159,7 +159,7 @@ def test_first_byte_of_others(hatchd, kind):
         assert talking.recv(100) == b"first"
         gone.close()
         assert silent.recv(100) == b"late\r\n"
-        assert time.monotonic() - begin >= 0.3
+        assert time.monotonic() - begin >= 0.28     # the loop counts in milliseconds
         assert silent.recv(100) == b""
         talking.sendall(b"second")
         assert talking.recv(100) == b"second"
@@ -347,7 +347,7 @@ def test_total_of_a_datagram_session(hatchd):
             return len(daemon.log_lines("end", svc="s")) >= 2
         hatch.wait_until(ask)
         assert answers >= 2
-        assert time.monotonic() - begin >= 0.8
+        assert time.monotonic() - begin >= 0.78
     for line in daemon.log_lines("end", svc="s")[:2]:
         # it may see the end of its input before
         check_end(line, "timeouts.total", 400)

@@ -460,14 +460,14 @@ test_list_with_long_line(void **state)
 static void
 test_S16_list_others_may_write(void **state)
 {
-	char want[256];
+	char want[512];
 
 	(void)state;
 	write_list("10.0.0.1\n");
 	assert_int_equal(chmod(rig.path, 0666), 0);
 	put(rig.allow, rig.list);
-	(void)snprintf(want, sizeof(want), "%s: everybody may write it (mode 0666): chmod go-w\n",
-		       rig.path);
+	(void)snprintf(want, sizeof(want), "%s: everybody may write it (mode 0666): chmod go-w\n"
+		       "a.conf:1: service x: access.allow: '%s' has errors\n", rig.path, rig.list);
 	assert_bad(want);
 }
 
@@ -480,18 +480,20 @@ test_S16_list_that_is_no_file(void **state)
 	(void)snprintf(fifo, sizeof(fifo), "file:%s/fifo", rig.dir);
 	assert_int_equal(mkfifo(fifo + 5, 0600), 0);
 	put(rig.allow, fifo);
-	(void)snprintf(want, sizeof(want), "%s: is a FIFO, not a file\n", fifo + 5);
+	(void)snprintf(want, sizeof(want), "%s: is a FIFO, not a file\n"
+		       "a.conf:1: service x: access.allow: '%s' has errors\n", fifo + 5, fifo);
 	assert_bad(want);
 	put(rig.deny, "file:/");
 	(void)snprintf(want, sizeof(want), "/: is a directory, not a file\n"
-		       "a.conf:1: service x: access.allow: '%s' has errors\n", fifo);
+		       "a.conf:1: service x: access.allow: '%s' has errors\n"
+		       "deny.conf:1: service x: access.deny: 'file:/' has errors\n", fifo);
 	assert_bad(want);
 }
 
 static void
 test_S16_list_with_nul(void **state)
 {
-	char want[256];
+	char want[512];
 	FILE *f;
 
 	(void)state;
@@ -501,7 +503,8 @@ test_S16_list_with_nul(void **state)
 	assert_int_equal(fwrite("10.0.0.1\n10.0.0.2\0/8\n", 1, 21, f), 21);
 	assert_int_equal(fclose(f), 0);
 	put(rig.deny, rig.list);
-	(void)snprintf(want, sizeof(want), "%s:2: NUL byte: this is not a text file\n", rig.path);
+	(void)snprintf(want, sizeof(want), "%s:2: NUL byte: this is not a text file\n"
+		       "deny.conf:1: service x: access.deny: '%s' has errors\n", rig.path, rig.list);
 	assert_bad(want);
 }
 

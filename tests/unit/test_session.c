@@ -571,13 +571,29 @@ test_linger(void **state)
 	session_untalked(m->sessions, x);
 	check_log("exit=0");
 	assert_int_equal(sessions_count(m->sessions), 0);
-	/* nobody is there to do it */
+	/* nobody is there to do it: the next talker, if it comes in time */
 	rig_lose_talker();
 	x = begin_process(a, 1 << 29);
-	x->linger_ms = 700;
+	x->linger_ms = 20000;
 	session_keep(x, pair[0]);
 	reaped(x, 0);
-	assert_int_equal(sessions_count(m->sessions), 0);
+	assert_int_equal(x->stage, STAGE_LINGER);
+	assert_int_not_equal(x->keep, -1);
+	assert_int_equal(a->busy, 0);
+	rig_be_talker();
+	assert_int_equal(x->stage, STAGE_NONE);
+	assert_int_equal(x->keep, -1);
+	assert_true(rig_receive(&msg));
+	assert_int_equal(msg.head.type, MSG_LINGER);
+	session_untalked(m->sessions, x);
+	check_log("exit=0");
+	rig_lose_talker();
+	x = begin_process(a, 1 << 29);
+	x->linger_ms = 20;
+	session_keep(x, pair[0]);
+	reaped(x, 0);
+	rig_run_until_sessions(0);
+	check_log("exit=0");
 	(void)close(pair[0]);
 	(void)close(pair[1]);
 }
