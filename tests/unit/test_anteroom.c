@@ -652,7 +652,7 @@ test_first_byte(void **state)
 	int fd[3];
 
 	(void)state;
-	start("service f { listen = unix:%DIR%/f  " CAT "  timeouts { first_byte = 60ms }\n"
+	start("service f { listen = unix:%DIR%/f  " CAT "  timeouts { first_byte = 600ms }\n"
 	      "  log_events = { start, refuse }  banner { refuse = late } }");
 	for (int i = 0; i < 3; i++)
 		fd[i] = unix_client("f");
