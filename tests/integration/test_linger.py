@@ -259,6 +259,8 @@ def test_a_handler_that_ends_while_there_is_no_talker(hatchd, shared_tmp):
             s.sendall(REQUEST)
         hatch.wait_until(lambda: len(daemon.handlers()) >= 10)
         os.kill(daemon.talker, signal.SIGKILL)
+        # what was sent to it before the master knew is lost with it
+        hatch.wait_until(lambda: "the talker's link: closed" in daemon.log())
         with open(go, "w") as f:
             os.fchmod(f.fileno(), 0o644)
         for s in socks:
