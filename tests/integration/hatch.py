@@ -60,8 +60,9 @@ SAD = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|run
 _ports_given = set()
 
 
-def free_port(hosts=("127.0.0.1", "::1")):
-    """A port that the kernel just found free for TCP and UDP on all hosts."""
+def free_port(hosts=("0.0.0.0", "::")):
+    """A port that the kernel just found free for TCP and UDP on all hosts; by default
+    on all addresses, since a client may have it at any of 127/8."""
     for _ in range(200):
         held = []
         try:
