@@ -233,6 +233,12 @@ give(struct master *m, struct session *x, bool seqpacket, int fd)
 
 	x->stage = STAGE_NONE;
 	x->fd = -1;
+	if (x->service->conf->internal == INTERNAL_TCPMUX) {
+		/* since a reload: when it was accepted there was no line to be read */
+		session_cancel(m->sessions, x);
+		(void)close(fd);
+		return;
+	}
 	if (link_send_connection(m, x, seqpacket, fd) == 0) {
 		row->state = BOARD_RUNNING;
 		service_counters(x->service)->started++;

@@ -362,3 +362,19 @@ def test_many_at_the_same_time(hatchd, itself):
     with nothing_left(daemon):
         got = prefix.in_parallel([lambda j=j: ask(daemon, j[0], j[1]) for j in jobs])
     assert got == [j[2] for j in jobs]
+
+
+def test_internal_service_that_becomes_tcpmux(hatchd):
+    """Who was accepted before has no line to be read: it is closed, and the talker,
+    which has no such service, goes on."""
+    conf = 'service "m" { listen = { "tcp4:127.0.0.1:@m@" } internal = "%s" %s }\n'
+    daemon = hatchd(conf % ("echo", "timeouts { first_byte = 20s }"))
+    with nothing_left(daemon):
+        s = client(daemon.port["m"])
+        hatch.wait_until(lambda: world.counters(daemon, "m")["accepted"] == 1)
+        talker = daemon.talker
+        daemon.reload(conf % ("tcpmux", ""))
+        with pytest.raises(ConnectionResetError):       # with its line unread
+            talk(s, b"help\r\n", half_close=False)
+        assert talk(client(daemon.port["m"]), b"help\r\n") == b""
+    assert daemon.talker == talker
