@@ -3,7 +3,7 @@
 
 /*
  * The anteroom.  Runs in the master: listener.c sends in, link.c tells what the
- * talker found, deliver.c gets who is through.  A connection goes through its
+ * talker found, room.c gets who is through.  A connection goes through its
  * steps in the order of their bits; each has one stage, one deadline and one
  * thing that ends it.  The master keeps the connection all the time, the talker
  * has copies, and reads nothing behind what it is to read.
@@ -22,7 +22,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "deliver.h"
 #include "ev_set.h"
 #include "events.h"
 #include "fd.h"
@@ -31,13 +30,13 @@
 #include "link.h"
 #include "listener.h"
 #include "master.h"
+#include "room.h"
 #include "service.h"
 #include "session.h"
 
 #define MUX_MS 10000		/* for a line of tcpmux */
 #define GREET_MS 10000		/* for a banner */
 #define SPARE_MS 5000		/* what the talker may take longer, or another one */
-#define ADMIT_MAX 32		/* served in one turn */
 #define CLOSE_WAIT 8		/* netinet/tcp.h has it, but not all of struct tcp_info */
 
 enum {				/* steps */
@@ -51,7 +50,6 @@ enum {				/* steps */
 
 struct anteroom {
 	struct ev_set *first;	/* those in STAGE_FIRST */
-	uint32_t head, tail;	/* those in STAGE_ROOM; SESSION_NONE: none */
 };
 
 static const char plus[] = "+Go\r\n";
@@ -66,7 +64,6 @@ anteroom_new(struct master *m)
 
 	if (!a)
 		return NULL;
-	a->head = a->tail = SESSION_NONE;
 	a->first = ev_set_new(m->ev, on_first_byte);
 	if (!a->first) {
 		free(a);
@@ -121,17 +118,10 @@ anteroom_is_proxy(const struct service *s, const struct addr *peer)
 	return g && gate_judge(g, peer, 0, NULL, NULL) == REASON_NONE;
 }
 
-static enum board_kind
-kind_of(const struct conf_service *c)
-{
-	return c->internal != INTERNAL_NONE ? BOARD_INTERNAL : BOARD_EXEC;
-}
-
-/* A reload may have made another one of it since it accepted them. */
 static bool
-takes_connections(const struct service *s, enum board_kind kind)
+is_served_so(const struct master *m, const struct session *x)
 {
-	return s->conf && !s->conf->common->wait && kind_of(s->conf) == kind;
+	return service_takes(x->service, session_row(m->sessions, x)->kind);
 }
 
 /* Refusing */
@@ -194,144 +184,6 @@ gone(struct master *m, struct session *x, enum reason why)
 {
 	service_counters(x->service)->refused[why]++;
 	session_cancel(m->sessions, x);
-}
-
-/* Room */
-
-static void
-serve(struct master *m, struct session *x)
-{
-	x->stage = STAGE_NONE;
-	if (!x->rated)
-		judge_take_service(m, x->service);
-	x->rated = true;
-	session_count(m->sessions, x);
-	deliver_waiting(m, x);
-}
-
-static void
-append(struct master *m, struct session *x)
-{
-	struct anteroom *a = m->anteroom;
-	uint32_t slot = session_slot(m->sessions, x);
-
-	x->stage = STAGE_ROOM;
-	x->next = SESSION_NONE;
-	if (a->head == SESSION_NONE)
-		a->head = slot;
-	else
-		session_at(m->sessions, a->tail)->next = slot;
-	a->tail = slot;
-	x->service->waiting++;
-}
-
-/* x comes after prev, or first if that is SESSION_NONE. */
-static void
-unlink_after(struct master *m, uint32_t prev, struct session *x)
-{
-	struct anteroom *a = m->anteroom;
-
-	if (prev == SESSION_NONE)
-		a->head = x->next;
-	else
-		session_at(m->sessions, prev)->next = x->next;
-	if (a->tail == session_slot(m->sessions, x))
-		a->tail = prev;
-	x->next = SESSION_NONE;
-	x->stage = STAGE_NONE;
-	/* nobody is left who comes before those in the backlog */
-	if (--x->service->waiting == 0 && !service_in_backoff(x->service))
-		listeners_resume_service(x->service, PAUSE_SERVICE);
-}
-
-static void
-unlink_room(struct master *m, struct session *x)
-{
-	uint32_t slot = session_slot(m->sessions, x), prev = SESSION_NONE;
-
-	for (uint32_t i = m->anteroom->head; i != slot; i = session_at(m->sessions, i)->next)
-		prev = i;
-	unlink_after(m, prev, x);
-}
-
-/* What keeps it from being served now. */
-static enum reason
-no_room(const struct master *m, const struct session *x)
-{
-	enum board_kind kind = session_row(m->sessions, x)->kind;
-
-	if (kind == BOARD_EXEC && m->to_start > 0)
-		return REASON_SPAWN;
-	return judge_service(m, x->service, kind, !x->rated);
-}
-
-static bool
-queues(const struct service *s, enum reason why)
-{
-	return s->conf->common->limits->when_full == CONF_QUEUE || why == REASON_SPAWN ||
-		why == REASON_BACKOFF;
-}
-
-static void
-find_room(struct master *m, struct session *x)
-{
-	enum reason why = no_room(m, x);
-
-	if (why == REASON_NONE && x->service->waiting == 0) {
-		serve(m, x);
-	} else if (why != REASON_NONE && !queues(x->service, why)) {
-		refuse(m, x, why);
-	} else {
-		if (why == REASON_RATE)
-			service_wait_rate(x->service, judge_wait_ms(m, x->service, NULL));
-		events_limit(m, x->service, why);
-		append(m, x);
-	}
-}
-
-/* All are looked at, since behind a thousand of one service may be one of another;
- * but not asked for, if the one before of their service has to wait. */
-void
-anteroom_admit(struct master *m)
-{
-	uint32_t slot = m->anteroom->head, prev = SESSION_NONE, next;
-	const struct service *full = NULL;
-	int served = 0;
-
-	for (; slot != SESSION_NONE; slot = next) {
-		struct session *x = session_at(m->sessions, slot);
-		enum reason why;
-
-		next = x->next;
-		if (x->service == full) {
-			prev = slot;
-			continue;
-		}
-		if (!takes_connections(x->service, session_row(m->sessions, x)->kind)) {
-			session_cancel(m->sessions, x);
-			continue;
-		}
-		why = no_room(m, x);
-		if (why == REASON_RATE)
-			service_wait_rate(x->service, judge_wait_ms(m, x->service, NULL));
-		if (why != REASON_NONE) {
-			full = x->service;
-			prev = slot;
-			continue;
-		}
-		if (served++ == ADMIT_MAX) {
-			(void)ev_timer_start(&m->admit, 0);
-			return;
-		}
-		unlink_after(m, prev, x);
-		serve(m, x);
-	}
-}
-
-bool
-anteroom_waiting(const struct master *m)
-{
-	return m->anteroom->head != SESSION_NONE;
 }
 
 /* Steps */
@@ -399,12 +251,21 @@ wait_for_first_byte(struct master *m, struct session *x)
 }
 
 static void
+find_room(struct master *m, struct session *x)
+{
+	enum reason why = room_find(m, x);
+
+	if (why != REASON_NONE)
+		refuse(m, x, why);
+}
+
+static void
 go_on(struct master *m, struct session *x)
 {
 	const struct conf_common *c;
 
 	x->stage = STAGE_NONE;
-	if (!takes_connections(x->service, session_row(m->sessions, x)->kind) || m->stopping) {
+	if (!is_served_so(m, x) || m->stopping) {
 		session_cancel(m->sessions, x);
 		return;
 	}
@@ -490,7 +351,7 @@ judge_now(struct master *m, struct session *x)
 		return false;
 	}
 	why = judge_service(m, s, row->kind, true);
-	if (why != REASON_NONE && !queues(s, why)) {
+	if (why != REASON_NONE && !room_queues(s, why)) {
 		refuse(m, x, why);
 		return false;
 	}
@@ -578,7 +439,7 @@ on_mux(struct master *m, struct session *x, const struct msg_passed *p)
 		refuse(m, x, p->result == PASSED_ERROR ? REASON_TALKER : REASON_TCPMUX);
 		return;
 	}
-	session_move(m->sessions, x, s, kind_of(s->conf));
+	session_move(m->sessions, x, s, service_kind(s->conf));
 	service_counters(s)->accepted++;
 	x->steps = (uint8_t)(STEP_MUXED | steps_of(s->conf));
 	if (s->conf->common->tcpmux[0] == '+')
@@ -600,7 +461,7 @@ anteroom_passed(struct master *m, const struct msg_passed *p)
 	stage = x->stage;
 	session_returned(m->sessions, x);
 	if (x->fd == -1 ||		/* refused meanwhile */
-	    !takes_connections(x->service, session_row(m->sessions, x)->kind))
+	    !is_served_so(m, x))
 		session_cancel(m->sessions, x);
 	else if (stage == STAGE_GREET && p->result == PASSED_OK)
 		passed(m, x, x->steps & STEP_PLUS ? STEP_PLUS : STEP_BANNER);
@@ -645,6 +506,6 @@ anteroom_leave(struct master *m, struct session *x)
 		ev_set_remove(m->anteroom->first, x->fd, x);
 		x->stage = STAGE_NONE;
 	} else if (x->stage == STAGE_ROOM) {
-		unlink_room(m, x);
+		room_leave(m, x);
 	}
 }

@@ -3,8 +3,7 @@
 
 /*
  * Connections that were accepted and are not served yet: whose PROXY header or
- * tcpmux line the talker reads, who are greeted, whose first byte or whose place
- * is waited for.  A connection of a service that has none of this never comes
+ * tcpmux line the talker reads, who are greeted, whose first byte is waited for.  A connection of a service that has none of this never comes
  * here.  And how those that are refused are told.
  */
 #ifndef HATCHD_ANTEROOM_H
@@ -42,9 +41,6 @@ void anteroom_enter(struct master *m, struct listener *l, int fd, const struct a
 void anteroom_passed(struct master *m, const struct msg_passed *p);
 /* There is another talker. */
 void anteroom_again(struct master *m);
-/* There may be room: those who wait for it, first come first served. */
-void anteroom_admit(struct master *m);
-bool anteroom_waiting(const struct master *m);
 /* The session's timer: its stage took too long. */
 void anteroom_late(struct master *m, struct session *x);
 /* The session is over: nothing of it stays here. */

@@ -19,10 +19,9 @@
  *
  * Its process has been reaped, whoever ended it: if cgroup_empty, cgroup_remove.
  * Else cgroup_signal(conn, SIGTERM), unless it has had SIGKILL already, and
- * after stop_ms cgroup_kill; then every 100 ms, until cgroup_remove returns 0,
- * cgroup_remove (a killed process is in its group until it is gone) and, if
- * that fails, cgroup_kill again.  conn must be kept for that; the session
- * needn't.  A cgroup_remove that is given up is made good by cgroups_free or by
+ * after stop_ms cgroup_kill; then, again and again, cgroup_kill until it is
+ * cgroup_empty (a killed process is in its group until it is gone), and
+ * cgroup_remove.  conn must be kept for that.  A cgroup_remove that is given up is made good by cgroups_free or by
  * the next daemon's cgroups_new.
  *
  * The kernel says no words when a group gets empty, but all that a handler

@@ -178,13 +178,6 @@ deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *pe
 	exec_connection(m, session_at(m->sessions, slot), l->target.type, fd);
 }
 
-/* A reload may have made another one of it since it accepted them. */
-static bool
-takes_connections(const struct service *s)
-{
-	return s->conf && s->conf->exec && !s->conf->common->wait;
-}
-
 static int
 type_of(int fd)
 {
@@ -204,7 +197,7 @@ deliver_retry(struct master *m)
 
 		if (!x || x->stage != STAGE_PROCESS)
 			continue;
-		if (!takes_connections(x->service) || m->stopping) {
+		if (!service_takes(x->service, BOARD_EXEC) || m->stopping) {
 			session_cancel(m->sessions, x);
 			continue;
 		}
@@ -266,7 +259,7 @@ deliver_held(struct master *m)
 			session_linger(m->sessions, x);
 		if (!x || x->stage != STAGE_TALKER)
 			continue;
-		if (!x->service->conf || x->service->conf->internal == INTERNAL_NONE) {
+		if (!service_takes(x->service, BOARD_INTERNAL)) {
 			session_cancel(m->sessions, x);
 			continue;
 		}

@@ -28,6 +28,7 @@
 #include "notify.h"
 #include "reap.h"
 #include "reload.h"
+#include "room.h"
 #include "service.h"
 #include "session.h"
 #include "setup.h"
@@ -45,7 +46,7 @@
 static bool
 wants_room(const struct master *m)
 {
-	return listeners_waiting(m->listeners) || anteroom_waiting(m);
+	return listeners_waiting(m->listeners) || room_waiting(m);
 }
 
 /* A session's end makes room for one; the rest is asked for in later turns,
@@ -62,7 +63,7 @@ admit(void *arg)
 		(void)ev_timer_start(&m->admit, m->paused_until - ev_now_ms(m->ev));
 		return;
 	}
-	anteroom_admit(m);
+	room_admit(m);
 	n = sessions_processes(m->sessions);
 	if (max == 0)
 		n = LISTENER_BATCH;
@@ -237,9 +238,10 @@ open_tables(struct master *m)
 	m->sources = srctab_new(BOARD_SESSIONS, key);
 	m->stderrs = stderrs_new(m);
 	m->anteroom = anteroom_new(m);
+	m->room = room_new();
 	m->load = load_new();
 	if (!m->board || !m->services || !m->listeners || !m->sessions || !m->sources ||
-	    !m->stderrs || !m->anteroom || !m->load)
+	    !m->stderrs || !m->anteroom || !m->room || !m->load)
 		return -1;
 	m->plans = plans_new(m->conf, m->environ);
 	return m->plans ? 0 : -1;
@@ -340,6 +342,7 @@ master_fini(struct master *m)
 	talkproc_fini(m);
 	sessions_free(m->sessions);
 	anteroom_free(m->anteroom);
+	room_free(m->room);
 	load_free(m->load);
 	cgroups_free(m->cgroups);
 	listeners_free(m->listeners);

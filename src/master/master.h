@@ -25,6 +25,7 @@ struct listeners;
 struct load;
 struct notify;
 struct reload;
+struct room;
 struct services;
 struct sessions;
 struct srctab;
@@ -41,6 +42,7 @@ struct master {
 	struct listeners *listeners;
 	struct sessions *sessions;
 	struct anteroom *anteroom;
+	struct room *room;
 	struct srctab *sources;
 	struct stderrs *stderrs;
 	struct load *load;

@@ -169,6 +169,25 @@ backoff_over(struct service *s)
 	master_admit_soon(s->master);
 }
 
+enum board_kind
+service_kind(const struct conf_service *c)
+{
+	return c->internal != INTERNAL_NONE ? BOARD_INTERNAL : BOARD_EXEC;
+}
+
+bool
+service_takes(const struct service *s, enum board_kind kind)
+{
+	return s->conf && !s->conf->common->wait && service_kind(s->conf) == kind;
+}
+
+void
+service_has_room(struct service *s)
+{
+	if (s->conf && !service_in_backoff(s))
+		listeners_resume_service(s, PAUSE_SERVICE);
+}
+
 /* What is at the path now. */
 static void
 look_at(struct service_cause *c)

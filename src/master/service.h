@@ -57,7 +57,7 @@ struct service {
 	uint32_t row;		/* on the board */
 	uint32_t running;	/* sessions */
 	uint32_t busy;		/* those of them that count as instances */
-	uint32_t waiting;	/* those of them that wait for room (anteroom.c) */
+	uint32_t waiting;	/* those of them that wait for room (room.c) */
 	bool retiring;		/* mark of a reload: not in the new configuration */
 	bool fresh;		/* mark of a reload: not in the old one */
 	struct listener *listeners;
@@ -92,6 +92,14 @@ const char *service_name(const struct service *s);
 struct board_counters *service_counters(const struct service *s);
 /* NULL if memory is out. */
 struct service_live *service_live(struct service *s);
+
+/* What serves a connection of such a service that is accepted for it. */
+enum board_kind service_kind(const struct conf_service *c);
+/* Whether it serves such connections now: a reload may have made another one of it
+ * since they were accepted. */
+bool service_takes(const struct service *s, enum board_kind kind);
+/* A place may be free: its listeners go on, unless it is gone or in back-off. */
+void service_has_room(struct service *s);
 
 /* Back-off: a start has failed (doubles it) or succeeded (ends it).  cause: a
  * path, if a change of what is there may mend it, which is then tried at once. */

@@ -229,7 +229,7 @@ session_move(struct sessions *all, struct session *x, struct service *s, enum bo
 	row->kind = (uint8_t)kind;
 	x->rated = false;
 	copy_settings(x);
-	listeners_resume_service(before, PAUSE_SERVICE);
+	service_has_room(before);
 	service_leave(all->master->services, before);
 }
 
@@ -316,8 +316,7 @@ release(struct sessions *all, struct session *x)
 	all->free = session_slot(all, x);
 	all->count--;
 	/* a place is free again */
-	if (s->conf && !service_in_backoff(s))
-		listeners_resume_service(s, PAUSE_SERVICE);
+	service_has_room(s);
 	service_leave(all->master->services, s);
 	master_admit_soon(all->master);
 }
@@ -415,8 +414,7 @@ linger(struct sessions *all, struct session *x)
 	if (send_linger(all, x) == -1)
 		return false;
 	uncount(x);
-	if (x->service->conf && !service_in_backoff(x->service))
-		listeners_resume_service(x->service, PAUSE_SERVICE);
+	service_has_room(x->service);
 	return true;
 }
 

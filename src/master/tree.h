@@ -17,18 +17,16 @@
  * Its process has just been reaped, whoever ended it: in the same turn of the
  * loop, after all children that have ended were reaped, tree_leftovers(pid,
  * conn, SIGTERM); SIGKILL if it has had that itself.  0: done.  Else after
- * stop_ms (after SIGKILL: 100 ms) tree_leftovers(pid, conn, SIGKILL), again
- * every 100 ms until it returns 0.  Give up after some tries: a process that
- * hangs in the kernel comes to its end by itself or never.  pid and conn must
- * be kept for that; the session needn't.
+ * stop_ms tree_leftovers(pid, conn, SIGKILL), again and again until it returns 0:
+ * a process that hangs in the kernel comes to its end late or never.  pid and conn
+ * must be kept for that.
  *
  * What escapes: a process that was orphaned, left the handler's session and
  * cleared its environment, if it outlives the handler; it is found only as long
  * as the handler lives.  Cgroups don't have that gap.
  *
- * Each call is one pass over /proc (about 10 us for each process of the machine);
- * with SIGKILL it is one more for each generation that turns up, and some more if
- * processes come and go meanwhile.
+ * Each call is one pass over all processes of the machine, with SIGKILL one more for
+ * each generation that turns up, and some more if processes come and go meanwhile.
  */
 #ifndef HATCHD_TREE_H
 #define HATCHD_TREE_H

@@ -19,6 +19,7 @@
 #include "expire.h"
 #include "judge.h"
 #include "master_rig.h"
+#include "room.h"
 #include "srctab.h"
 
 #define CAT "exec = /bin/cat  %USER%  stderr = null\n"
@@ -767,7 +768,7 @@ test_leaving_the_queue(void **state)
 	end(fd[2]);
 	check_gets(fd[4], "x");
 	end(fd[4]);
-	assert_false(anteroom_waiting(m));
+	assert_false(room_waiting(m));
 }
 
 static void
@@ -876,7 +877,7 @@ test_room_behind_many(void **state)
 	(void)close(b[0]);
 	check_gets(b[1], "1");
 	(void)close(b[1]);
-	while (anteroom_waiting(m))
+	while (room_waiting(m))
 		session_cancel(m->sessions, first_in(STAGE_ROOM));
 	for (int i = 0; i < MANY; i++)
 		(void)close(fd[i]);
