@@ -11,7 +11,7 @@ import pytest
 
 import hatch
 
-TEST_SECONDS = 60
+TEST_SECONDS = 150
 
 
 CLONE_NEWNET = 0x40000000

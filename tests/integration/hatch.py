@@ -50,7 +50,7 @@ WRAP = shlex.split(os.environ.get("HATCH_WRAP", ""))
 IS_ROOT = os.geteuid() == 0
 # The account of talker and handlers: nobody if root runs the tests, else us.
 USER = "nobody" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
-DEADLINE = float(os.environ.get("HATCH_DEADLINE", "15"))
+DEADLINE = float(os.environ.get("HATCH_DEADLINE", "30"))
 
 PR_SET_CHILD_SUBREAPER = 36
 SAD = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:"
@@ -156,6 +156,13 @@ def rss(pid):
 
 def n_fds(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
+
+
+def udp_drops(port):
+    """Datagrams that found the queues of the sockets at this port full (proc(5))."""
+    with open("/proc/net/udp") as f:
+        return sum(int(line.split()[-1]) for line in f
+                   if line.split()[1].endswith(":%04X" % port))
 
 
 # Clients
@@ -469,11 +476,24 @@ class Daemon:
     # What it says
 
     def log(self):
+        self._settle()
         try:
             with open(self.log_path, errors="surrogateescape") as f:
                 return f.read()
         except FileNotFoundError:
             return ""
+
+    def _settle(self):
+        """Until the master waits again: what it did is in the log then, which it
+        writes once a turn.  One that never does is not waited for long."""
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            try:
+                if _stat(self.pid)[1][0] not in (b"R", b"D"):
+                    return
+            except (OSError, IndexError):
+                return
+            time.sleep(0.001)
 
     def log_lines(self, event=None, **values):
         """The log's lines with this event and these values (key=value)."""

@@ -88,6 +88,7 @@ def test_access_allow(hatchd, what):
         with client(daemon, "d", source) as s:
             assert ask(s) == b"ping"
     assert denied(daemon, "d", "127.0.0.6")
+    wait_counter(daemon, "d", lambda c: c.reason("access") == 3)
     # hours, too, if they are such
     daemon.reload(service("d", 'access { hours = { "%s 00:00-24:00" } }' %
                           time.strftime("%a", time.gmtime(time.time() + 3 * 86400)), what))
@@ -256,8 +257,9 @@ def test_one_source_floods(hatchd):
         assert [ask(bad) for _ in range(15)] == [b"ping"] * 15
         for s in others:
             s.close()
+    lost = hatch.udp_drops(daemon.port["d"])    # by the kernel, on a busy machine
     c = wait_counter(daemon, "d", lambda c: c["datagrams_in"] + sum(c.refused.values()) ==
-                     flood.calls + asked + 15)
+                     flood.calls + asked + 15 - lost)
     assert set(c.refused) <= {"source-rate", "queue"} and c.reason("source-rate") > 100
     assert len(daemon.log_lines("refuse")) <= 5
 

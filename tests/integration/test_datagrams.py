@@ -13,6 +13,7 @@ import pytest
 
 import hatch
 import handler
+import world
 from board import counters, wait_counter
 
 SIOCGIFHWADDR = 0x8927
@@ -78,9 +79,9 @@ def sessions_service(idle, most):
 
 
 def test_300_peers_have_a_handler_each(hatchd):
-    daemon = hatchd(sessions_service("3s", 1024))
+    daemon = hatchd(sessions_service("8s", 1024))     # none is idle so long while a round lasts
     talk(daemon, "who", 300)
-    hatch.wait_until(lambda: not daemon.handlers(), what="idle sessions ended")
+    hatch.wait_until(lambda: not daemon.handlers(), 30, what="idle sessions ended")
     hatch.wait_until(lambda: len(daemon.log_lines("end", svc="who")) == 300)
     assert {e["exit"] for e in daemon.log_lines("end", svc="who")} == {"0"}
     wait_counter(daemon, "who", lambda c: c["running"] == 0 and c["started"] == 300)
@@ -176,9 +177,9 @@ def test_idle_session_ends_and_a_new_one_begins(hatchd):
 
 def test_session_that_is_used_does_not_end(hatchd):
     daemon = hatchd(service("who", 'exec = { "/bin/sh", "-c", "%s" }\n'
-                            '    session { idle = 1s }' % WHO))
+                            '    session { idle = 2s }' % WHO))
     with socket_for(daemon.port["who"]) as s:
-        end, pids = time.monotonic() + 2.5, set()
+        end, pids = time.monotonic() + 4, set()
         while time.monotonic() < end:
             s.send(b"a")
             pids.add(s.recv(100).split()[0])
@@ -188,7 +189,7 @@ def test_session_that_is_used_does_not_end(hatchd):
 
 def test_session_max(hatchd):
     """Peers beyond it get nothing and are counted; when one ends there is room."""
-    daemon = hatchd(service("cat", 'exec = { "/bin/cat" }\n    session { idle = 1s max = 5 }'))
+    daemon = hatchd(service("cat", 'exec = { "/bin/cat" }\n    session { idle = 3s max = 5 }'))
     sockets = [socket_for(daemon.port["cat"]) for _ in range(8)]
     for s in sockets[:5]:
         s.send(b"in")
@@ -413,6 +414,27 @@ def test_wait_same_datagram_again_and_again(hatchd, shared_file):
     hatch.wait_until(lambda: len(lines_of(shared_file)) == 60)
     assert not daemon.log_lines("fail")
     assert counters(daemon, "one").reason("unread") == 0
+
+
+def test_wait_busy_socket_leaves_room_for_the_others(hatchd, shared_tmp):
+    """One socket always has a datagram: the other one of the service has its turn,
+    though there is one handler only, and so has another service."""
+    daemon = hatchd(service("two", 'exec = { "/bin/sh", "-c", "dd bs=99 count=1 2>/dev/null '
+                            '>>%s/$UDPLOCALPORT" }\n    wait = yes limits { instances = 1 }'
+                            % shared_tmp, '"udp4:127.0.0.1:@a@", "udp4:127.0.0.1:@b@"')
+                    + 'service "cat" { listen = { "tcp4:127.0.0.1:@cat@" } exec = { "/bin/cat" } }')
+    os.chmod(shared_tmp, 0o777)
+    read = {name: "%s/%d" % (shared_tmp, daemon.port[name]) for name in "ab"}
+    with socket_for(daemon.port["a"]) as a, socket_for(daemon.port["b"]) as b:
+        for _ in range(100):
+            a.send(b"busy\n")
+        hatch.wait_until(lambda: os.path.exists(read["a"]))
+        b.send(b"also\n")
+        assert daemon.tcp("cat", b"x") == b"x"
+        hatch.wait_until(lambda: os.path.exists(read["b"]) and lines_of(read["b"]) == ["also"])
+        assert len(lines_of(read["a"])) < 90
+        hatch.wait_until(lambda: len(lines_of(read["a"])) == 100)
+    assert not daemon.log_lines("fail")
 
 
 def test_wait_handler_that_never_reads_cannot_spin(hatchd):
@@ -829,12 +851,14 @@ def test_flood_of_peers_costs_little(hatchd):
                 s.sendto(b"x", ("127.0.0.1", daemon.port[name]))
     flood("echo", 2000)
     flood("cat", 500)
+    # one may be lost: the socket's queue may be full of the flood yet
+    assert hatch.wait_until(lambda: daemon.udp("echo", b"on", timeout=1)) == b"on"
     before = hatch.rss(daemon.talker), daemon.rss()
     flood("echo", 18000)
     flood("cat", 2000)
-    assert hatch.rss(daemon.talker) - before[0] < 8 << 20
-    assert daemon.rss() - before[1] < 2 << 20
-    assert daemon.udp("echo", b"on") == b"on"
+    assert hatch.rss(daemon.talker) - before[0] < 8 << 20 or world.is_sanitized()
+    assert daemon.rss() - before[1] < 2 << 20 or world.is_sanitized()
+    assert hatch.wait_until(lambda: daemon.udp("echo", b"on", timeout=1)) == b"on"
     assert len(daemon.handlers()) <= 2
     hatch.wait_until(lambda: not daemon.handlers())
     assert hatch.wait_until(lambda: daemon.udp("cat", b"on", timeout=1)) == b"on"

@@ -423,7 +423,7 @@ service "few" { listen = { "tcp4:127.0.0.1:@few@" } exec = { "/bin/cat" }
 service "echo" { listen = { "tcp4:127.0.0.1:@echo@" } internal = "echo" %s log_events = { "fail" } }
 service "wait" { listen = { "tcp4:127.0.0.1:@wait@" } wait = yes exec = { "%s" } }
 """ % (NO_LIMIT, NO_LIMIT, handler.path("upper")))
-    for name, n in (("echo", 3000), ("few", 3000), ("cat", 800), ("wait", 300)):
+    for name, n in (("echo", 3000), ("few", 3000), ("cat", 400), ("wait", 150)):
         reset_scan(daemon, name, n)
     for name in ("cat", "few", "echo"):
         assert daemon.tcp(name, b"still") == b"still"

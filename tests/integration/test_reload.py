@@ -725,7 +725,7 @@ def test_running_datagram_sessions_keep_what_they_were_started_with(hatchd):
 
 def test_a_removed_session_service_comes_back_when_its_sessions_are_over(hatchd):
     """Until then the talker has its port, for them."""
-    text = service("s", "udp:127.0.0.1:@p@", session("old"), "session { idle = 1s }")
+    text = service("s", "udp:127.0.0.1:@p@", session("old"), "session { idle = 3s }")
     daemon = hatchd(text)
     with Peer(daemon.port["p"]) as a:
         assert a.ask(b"1") == b"old 1"

