@@ -106,7 +106,7 @@ add_rule(struct work *w, const char *setting, const struct conf_rule *at, bool a
 	}
 	n = resolve_entry(w->order->lookup ? w->parts->resolve : NULL, at->text, e, why);
 	if (n < 0) {
-		problem(w, setting, at, "'%s': %s", at->text, why);
+		problem(w, setting, at, "'%.200s': %s", at->text, why);
 	} else if (n == 1 && e[0].kind == ACL_FILE) {
 		add_list(w, setting, at, allow, element);
 	} else {

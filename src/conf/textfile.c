@@ -2,16 +2,17 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * Files that say what the daemon is to do: the configuration, and the lists it
- * names.
+ * Files that say what the daemon is to do: the configuration, the lists and the
+ * time zones it names.
  *
  * A file is opened without blocking, and all that is asked about it is asked of
  * the open descriptor, so that nobody can change it in between.  One that
  * others may write would let them start anything as anybody, or let anybody
- * in, so it is refused, not warned about.
+ * in, so it is refused, not warned about.  Who owns the system's database of
+ * time zones is the system's affair.
  *
- * Runs in the master, its trial child and hatchctl; called by source.c and
- * acl_list.c.
+ * Runs in the master, its trial child and hatchctl; called by source.c,
+ * acl_list.c and zones.c.
  */
 #include "config.h"
 
@@ -118,6 +119,26 @@ textfile_check(int fd, const char *path, uid_t owner, struct problems *p, struct
 	return 0;
 }
 
+/* Until size bytes are read or there are no more; how many, or -1 and errno. */
+static ssize_t
+read_up_to(int fd, char *buf, size_t size)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < size) {
+		do
+			n = read(fd, buf + len, size - len);
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	return (ssize_t)len;
+}
+
 struct buffer {
 	char *text;
 	size_t len, size;	/* size: without room for a NUL */
@@ -144,33 +165,34 @@ make_room(struct buffer *b)
 static int
 read_all(int fd, const char *path, struct buffer *b, struct problems *p)
 {
+	size_t room;
 	ssize_t n;
 
-	for (;; b->len += (size_t)n) {
+	do {
 		if (make_room(b) < 0) {
 			problems_add(p, path, 0, "out of memory");
 			return -1;
 		}
-		do
-			n = read(fd, b->text + b->len, b->size - b->len);
-		while (n < 0 && errno == EINTR);
+		room = b->size - b->len;
+		if (room > TEXTFILE_BYTES + 1 - b->len)
+			room = TEXTFILE_BYTES + 1 - b->len;
+		n = read_up_to(fd, b->text + b->len, room);
 		if (n < 0) {
 			problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
 			return -1;
 		}
-		if (n == 0)
-			break;
-		if (b->len + (size_t)n > TEXTFILE_BYTES) {
+		b->len += (size_t)n;
+		if (b->len > TEXTFILE_BYTES) {
 			problems_add(p, path, 0, "is larger than %d MiB", TEXTFILE_BYTES >> 20);
 			return -1;
 		}
-	}
+	} while ((size_t)n == room);
 	b->text[b->len] = '\0';
 	return 0;
 }
 
-static int
-check_text(const char *path, const char *text, size_t len, struct problems *p)
+int
+textfile_check_text(const char *path, const char *text, size_t len, struct problems *p)
 {
 	const char *nul = memchr(text, '\0', len);
 	int line = 1;
@@ -189,7 +211,8 @@ textfile_read(int fd, const char *path, size_t expected, struct problems *p, siz
 	struct buffer b = { .size = expected + 1 > READ_FIRST ? expected + 1 : READ_FIRST };
 	char *smaller;
 
-	if (read_all(fd, path, &b, p) < 0 || check_text(path, b.text, b.len, p) < 0) {
+	if (read_all(fd, path, &b, p) < 0 ||
+	    textfile_check_text(path, b.text, b.len, p) < 0) {
 		free(b.text);
 		return NULL;
 	}
@@ -212,4 +235,25 @@ textfile_load(const char *path, uid_t owner, struct problems *p, size_t *ret_len
 	(void)close(fd);
 	errno = 0;
 	return text;
+}
+
+ssize_t
+textfile_load_bytes(const char *path, void *buf, size_t size)
+{
+	int fd = textfile_open(path), error;
+	struct stat st;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0) {
+		if (S_ISREG(st.st_mode))
+			n = read_up_to(fd, buf, size);
+		else
+			errno = EINVAL;
+	}
+	error = errno;
+	(void)close(fd);
+	errno = error;
+	return n;
 }

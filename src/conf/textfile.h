@@ -3,7 +3,8 @@
 
 /*
  * One file that an administrator wrote, for the daemon to obey: opened without
- * ever blocking, checked by its open descriptor, read whole and once.
+ * ever blocking, checked by its open descriptor, read whole and once.  And one of
+ * the system's, of which less is asked.
  */
 #ifndef HATCHD_TEXTFILE_H
 #define HATCHD_TEXTFILE_H
@@ -33,5 +34,12 @@ char *textfile_read(int fd, const char *path, size_t expected, struct problems *
 /* All three: open, check, read.  NULL and errno if it can't be opened; NULL and
  * errno 0 if a problem was added. */
 char *textfile_load(const char *path, uid_t owner, struct problems *p, size_t *ret_len);
+
+/* Whether there is no NUL in it: 0, or -1 and a problem at path. */
+int textfile_check_text(const char *path, const char *text, size_t len, struct problems *p);
+
+/* The first bytes of a regular file, whoever owns it and whatever is in it, at
+ * most size.  How many, or -1 and errno; EINVAL: it is no regular file. */
+ssize_t textfile_load_bytes(const char *path, void *buf, size_t size);
 
 #endif

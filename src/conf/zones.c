@@ -3,22 +3,19 @@
 
 /*
  * Time zones.  Runs in the master, its trial child and hatchctl; called by
- * conf_gate.c.
+ * conf_gate.c and gate_build.c.
  */
 #include "config.h"
 
 #include "zones.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "hours.h"
+#include "textfile.h"
 
 #define DIRECTORY "/usr/share/zoneinfo/"
 #define LOCAL "/etc/localtime"
@@ -51,32 +48,6 @@ zones_free(struct zones *z)
 	free(z);
 }
 
-/* No more than size bytes of a file; a zone is shorter.  -1 and errno. */
-static ssize_t
-read_file(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
-	size_t len = 0;
-	ssize_t n = 1;
-
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		(void)close(fd);
-		errno = EINVAL;
-		return -1;
-	}
-	while (len < size && n > 0) {
-		do
-			n = read(fd, buf + len, size - len);
-		while (n < 0 && errno == EINTR);
-		len += n > 0 ? (size_t)n : 0;
-	}
-	(void)close(fd);
-	return n < 0 ? -1 : (ssize_t)len;
-}
-
 /* NULL and *why, which is NULL if there is no such file. */
 static struct zone *
 load(const char *path, const char **why)
@@ -88,7 +59,7 @@ load(const char *path, const char **why)
 	*why = "out of memory";
 	if (!buf)
 		return NULL;
-	len = read_file(path, buf, ZONE_FILE_MAX + 1);
+	len = textfile_load_bytes(path, buf, ZONE_FILE_MAX + 1);	/* a zone is shorter */
 	if (len >= 0)
 		zone = zone_load(buf, (size_t)len, why);
 	else
