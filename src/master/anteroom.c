@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * The anteroom.  Runs in the master: listener.c sends in, link.c tells what the
+ * The anteroom.  Runs in the master: accept.c sends in, link.c tells what the
  * talker found, room.c gets who is through.  A connection goes through its
  * steps in the order of their bits; each has one stage, one deadline and one
  * thing that ends it.  The master keeps the connection all the time, the talker

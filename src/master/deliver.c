@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * Delivery.  Runs in the master; listener.c and link.c call it when something
+ * Delivery.  Runs in the master; accept.c and link.c call it when something
  * has been judged.  It makes the session, starts its process or hands it to
  * the talker; what follows is the reaper's and the talker's.
  */

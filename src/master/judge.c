@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * The judge.  Runs in the master; asked by listener.c and anteroom.c for
+ * The judge.  Runs in the master; asked by accept.c and anteroom.c for
  * connections and by link.c and deliver.c for datagrams' senders.  Decides and
  * takes tokens when told to; it counts nothing and logs nothing.
  */

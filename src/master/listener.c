@@ -2,9 +2,8 @@
 /* Copyright (c) 2026 the hatchd authors */
 
 /*
- * Listeners: waits on sockets, accepts in batches, and gives what came to
- * deliver.c if judge.c allows.  Runs in the master.  Reads no byte: a stream
- * is accepted, a datagram is only looked at for its source.
+ * Listeners: which sockets there are, whose they are, and whether they are
+ * polled.  Runs in the master; what comes at them is taken by accept.c.
  */
 #include "config.h"
 
@@ -19,15 +18,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "accept.h"
 #include "anteroom.h"
-#include "deliver.h"
 #include "ev_set.h"
-#include "events.h"
 #include "fd.h"
-#include "judge.h"
 #include "link.h"
 #include "master.h"
-#include "reap.h"
 #include "service.h"
 #include "session.h"
 #include "sockopt.h"
@@ -39,12 +35,17 @@ struct listeners {
 	uint32_t rows, size, count;
 	uint32_t first_free;
 	struct listener *head, **tail;	/* of those that wait for room */
+	struct listener *ready;		/* of those to be served at the end of the turn */
 	int held;			/* how many wait for the end of a handler */
 	bool ports_stale;
 	uint8_t udp_ports[65536 / 8];	/* bits */
 };
 
-static void on_readable(void *item);
+static void
+on_readable(void *item)
+{
+	accept_from(item);
+}
 
 struct listeners *
 listeners_new(struct master *m)
@@ -160,8 +161,8 @@ listener_local(const struct listener *l, int fd)
 	return a;
 }
 
-static bool
-polled(const struct listener *l)
+bool
+listener_polled(const struct listener *l)
 {
 	return l->fd != -1 && l->service && l->paused == 0 && l->kind != LISTENER_TALKER;
 }
@@ -183,7 +184,7 @@ set_held(struct listener *l, bool held)
 static void
 update(struct listener *l)
 {
-	bool watch = polled(l);
+	bool watch = listener_polled(l);
 
 	set_held(l, l->paused & (PAUSE_SERVICE | PAUSE_GLOBAL | PAUSE_HANDLER));
 
@@ -255,6 +256,19 @@ unqueue(struct listeners *all, struct listener *l)
 	l->queued = false;
 }
 
+static void
+not_ready(struct listeners *all, struct listener *l)
+{
+	struct listener **link = &all->ready;
+
+	if (!l->at_once)
+		return;
+	while (*link != l)
+		link = &(*link)->ready;
+	*link = l->ready;
+	l->at_once = false;
+}
+
 void
 listeners_admit(struct listeners *all, uint32_t n)
 {
@@ -276,160 +290,6 @@ bool
 listeners_waiting(const struct listeners *all)
 {
 	return all->head != NULL;
-}
-
-/* The peer of a UNIX socket is whoever connected it. */
-static struct addr
-unix_peer(int fd)
-{
-	struct addr a = { .family = AF_UNIX };
-	struct ucred uc;
-	socklen_t len = sizeof(uc);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &uc, &len) == 0) {
-		a.cred.pid = (uint32_t)uc.pid;
-		a.cred.uid = uc.uid;
-		a.cred.gid = uc.gid;
-	}
-	return a;
-}
-
-/* What to do with an error of accept(2).  Most of them are the peer's. */
-static void
-accept_failed(struct master *m, struct listener *l, int error)
-{
-	uint32_t suppressed;
-
-	switch (error) {
-	case EAGAIN:
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case EPERM:		/* a firewall rule */
-	case ENETDOWN: case ENOPROTOOPT: case EHOSTDOWN: case ENONET:
-	case EHOSTUNREACH: case EOPNOTSUPP: case ENETUNREACH:
-		return;		/* accept(2): of the connection, to be ignored */
-	}
-	if (log_rate(&m->accept_errors, ev_now_ms(m->ev), 5, 10000, &suppressed))
-		log_warnx("service %s: can't accept: %s; waiting for room (suppressed=%u)",
-			  service_name(l->service), strerror(error), suppressed);
-	master_exhausted(m, error);
-	listener_enqueue(m->listeners, l);
-}
-
-/* Whether the listener may go on; if not it is paused. */
-static bool
-has_room(struct master *m, struct listener *l, enum board_kind kind)
-{
-	enum judge_room room;
-
-	if (m->paused_until > ev_now_ms(m->ev)) {
-		listener_enqueue(m->listeners, l);
-		return false;
-	}
-	room = judge_room(m, l->service, kind);
-	if (room != JUDGE_ACCEPT && reap_children(m) > 0)
-		room = judge_room(m, l->service, kind);
-	if (room != JUDGE_ACCEPT)
-		events_limit(m, l->service, judge_room_reason(m, l->service, kind));
-	switch (room) {
-	case JUDGE_ACCEPT:
-		return true;
-	case JUDGE_WAIT_RATE:
-		service_wait_rate(l->service, judge_wait_ms(m, l->service, NULL));
-		return false;
-	case JUDGE_WAIT_SERVICE:
-		listeners_pause_service(l->service, PAUSE_SERVICE);
-		return false;
-	case JUDGE_WAIT_GLOBAL:
-		listener_enqueue(m->listeners, l);
-		return false;
-	}
-	return false;
-}
-
-static void
-accepted(struct master *m, struct listener *l, int fd, const struct addr *peer,
-	 enum board_kind kind)
-{
-	struct service *s = l->service;
-	enum reason why;
-
-	service_counters(s)->accepted++;
-	if (s->conf->common->proxy_gate) {
-		if (anteroom_is_proxy(s, peer)) {
-			anteroom_enter(m, l, fd, peer, kind, true);
-			return;
-		}
-		if (s->conf->common->proxy->required) {
-			events_refuse(m, s, peer, REASON_PROXY);
-			anteroom_refuse(m, s, fd, false);
-			return;
-		}
-	}
-	why = judge_peer(m, s, kind, peer);
-	if (why != REASON_NONE && reap_children(m) > 0)
-		why = judge_peer(m, s, kind, peer);
-	if (why != REASON_NONE) {
-		events_refuse(m, s, peer, why);
-		anteroom_refuse(m, s, fd, false);
-		return;
-	}
-	judge_take_source(m, s, peer);
-	judge_take_service(m, s);
-	if (l->steps) {
-		anteroom_enter(m, l, fd, peer, kind, false);
-	} else if (kind == BOARD_INTERNAL) {
-		deliver_internal(m, l, fd, peer);
-	} else {
-		deliver_exec(m, l, fd, peer);
-	}
-}
-
-static void
-on_connections(struct master *m, struct listener *l, enum board_kind kind)
-{
-	int flags = SOCK_CLOEXEC | (kind == BOARD_INTERNAL ? SOCK_NONBLOCK : 0);
-
-	for (int i = 0; i < LISTENER_BATCH && polled(l); i++) {
-		struct sockaddr_storage sa;
-		socklen_t len = sizeof(sa);
-		struct addr peer;
-		int fd;
-
-		if (!has_room(m, l, kind))
-			return;
-		fd = accept4(l->fd, (struct sockaddr *)&sa, &len, flags);
-		if (fd == -1) {
-			accept_failed(m, l, errno);
-			return;
-		}
-		if (l->target.addr.family == AF_UNIX)
-			peer = unix_peer(fd);
-		else
-			(void)addr_from_sockaddr((struct sockaddr *)&sa, len, &peer);
-		accepted(m, l, fd, &peer, kind);
-	}
-}
-
-static void
-on_readable(void *item)
-{
-	struct listener *l = item;
-	struct master *m = l->service->master;
-
-	switch (l->kind) {
-	case LISTENER_ACCEPT:
-		on_connections(m, l, BOARD_EXEC);
-		break;
-	case LISTENER_INTERNAL:
-		on_connections(m, l, BOARD_INTERNAL);
-		break;
-	case LISTENER_WAIT:
-		if (has_room(m, l, BOARD_WAIT))
-			deliver_wait(m, l);
-		break;
-	}
 }
 
 static uint8_t
@@ -488,6 +348,7 @@ listener_detach(struct listener *l)
 	if (!l->service)
 		return;
 	unqueue(l->service->master->listeners, l);
+	not_ready(l->service->master->listeners, l);
 	l->paused &= (uint8_t)~PAUSE_GLOBAL;
 	set_held(l, false);
 	if (l->watched)
@@ -555,6 +416,40 @@ listener_return(struct listener *l)
 	listener_resume(l, PAUSE_HANDLER);
 	if (l->kind == LISTENER_TALKER)	/* since a reload */
 		link_send_listener(l->service->master, l);
+}
+
+void
+listener_return_ready(struct listener *l)
+{
+	struct listeners *all = l->service->master->listeners;
+
+	l->holder = 0;
+	set_mode(l);
+	l->paused &= (uint8_t)~PAUSE_HANDLER;
+	if (!listener_polled(l)) {
+		update(l);
+	} else if (!l->at_once) {
+		l->at_once = true;
+		l->ready = all->ready;
+		all->ready = l;
+	}
+}
+
+/* Who waits for the same room isn't passed over: then it is polled as all others
+ * (a service where another socket waits is paused as a whole, so this one is not
+ * ready).  None is left for the next turn, for which nothing may wake us. */
+void
+listeners_serve_ready(struct listeners *all)
+{
+	struct listener *l;
+
+	while ((l = all->ready)) {
+		all->ready = l->ready;
+		l->at_once = false;
+		if (listener_polled(l) && !listeners_waiting(all))
+			accept_from(l);
+		update(l);
+	}
 }
 
 void

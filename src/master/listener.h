@@ -37,6 +37,7 @@ struct listener {
 	struct service *service;
 	struct listener *next;		/* of the same service */
 	struct listener *waiting;	/* of those paused for the same global reason */
+	struct listener *ready;		/* of those that are served at the end of the turn */
 	struct bind_target target;	/* its identity */
 	uint32_t number;		/* for the talker; its place in the table */
 	int fd;				/* -1: not bound yet */
@@ -47,6 +48,7 @@ struct listener {
 	bool watched : 1;		/* polled now */
 	bool held : 1;			/* not polled until a handler has ended */
 	bool queued : 1;		/* is in a list of waiting ones */
+	bool at_once : 1;		/* is in the list of ready ones */
 	bool sent : 1;			/* the talker has it */
 	bool fresh : 1;			/* made by a reload that is not through yet */
 	bool gave_way : 1;		/* to a new one with the same address */
@@ -90,8 +92,15 @@ void listener_take_back(struct listener *l);
  * end of the handler. */
 void listener_lend(struct listener *l, uint32_t slot);
 void listener_return(struct listener *l);
-/* The same for all those that the handler of a session has. */
+/* The same where something is known to wait at it: served by listeners_serve_ready,
+ * at the end of the turn, without being polled first. */
+void listener_return_ready(struct listener *l);
+void listeners_serve_ready(struct listeners *all);
+/* The same as listener_return for all those that the handler of a session has. */
 void listeners_return(struct listeners *all, uint32_t slot);
+
+/* Whether there is a socket and no reason not to poll it. */
+bool listener_polled(const struct listener *l);
 
 /* Sets or clears reasons not to poll; polling follows. */
 void listener_pause(struct listener *l, uint8_t reason);

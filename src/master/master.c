@@ -221,6 +221,7 @@ on_turn(void *arg)
 
 	if (m->stopping)
 		stop_further(m);
+	listeners_serve_ready(m->listeners);
 	log_flush();
 }
 

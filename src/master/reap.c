@@ -120,15 +120,17 @@ connection_left(const struct listener *l, const struct session *x,
 	return x->status != 0 ? PENDING_SAME : pending_look(l, x->all_listeners, now_ms);
 }
 
-static void
+/* Whether the next datagram is there already. */
+static bool
 look_after(struct master *m, struct listener *l, const struct session *x)
 {
 	struct service *s = l->service;
 	bool datagram = l->target.type == SOCK_DGRAM;
 	enum pending left = PENDING_TAKEN;
 	struct session_wait now;
+	bool more = reap_wait_look(l, &now);
 
-	if (reap_wait_look(l, &now))
+	if (more)
 		left = datagram ? datagram_left(x, &now) :
 			connection_left(l, x, &now, ev_now_ms(m->ev));
 	/* it was so the last time, and nothing tells otherwise */
@@ -142,6 +144,7 @@ look_after(struct master *m, struct listener *l, const struct session *x)
 		if (datagram)
 			(void)recv(l->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC);
 	}
+	return more && datagram && left == PENDING_TAKEN;
 }
 
 void
@@ -150,7 +153,9 @@ reap_wait_handler(struct master *m, struct listener *l, const struct session *x)
 	/* what is left is another one's since a reload; a failed start deliver.c
 	 * has noted already; and one that was ended may not have had the time */
 	if (l->service == x->service && l->kind == LISTENER_WAIT && !m->stopping &&
-	    x->signalled == 0 && session_row(m->sessions, x)->step == 0)
-		look_after(m, l, x);
-	listener_return(l);
+	    x->signalled == 0 && session_row(m->sessions, x)->step == 0 &&
+	    look_after(m, l, x))
+		listener_return_ready(l);
+	else
+		listener_return(l);
 }

@@ -125,7 +125,7 @@ room_find(struct master *m, struct session *x)
 		return why;
 	} else {
 		if (why == REASON_RATE)
-			service_wait_rate(x->service, judge_wait_ms(m, x->service, NULL));
+			service_wait_rate(x->service);
 		events_limit(m, x->service, why);
 		append(m, x);
 	}
@@ -156,7 +156,7 @@ room_admit(struct master *m)
 		}
 		why = no_room(m, x);
 		if (why == REASON_RATE)
-			service_wait_rate(x->service, judge_wait_ms(m, x->service, NULL));
+			service_wait_rate(x->service);
 		if (why != REASON_NONE) {
 			full = x->service;
 			prev = slot;

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "events.h"
+#include "judge.h"
 #include "listener.h"
 #include "master.h"
 
@@ -296,12 +297,14 @@ service_succeeded(struct service *s)
 }
 
 void
-service_wait_rate(struct service *s, uint64_t ms)
+service_wait_rate(struct service *s)
 {
 	struct service_live *live = service_live(s);
+	uint64_t ms;
 
 	if (!live || ev_timer_active(&live->refill))
 		return;
+	ms = judge_wait_ms(s->master, s, NULL);
 	if (ev_timer_start(&live->refill, ms > INT32_MAX ? INT32_MAX : (int64_t)ms) == 0)
 		listeners_pause_service(s, PAUSE_RATE);
 }

@@ -109,7 +109,7 @@ bool service_in_backoff(const struct service *s);
 /* How long the back-off that is under way was set for, ms. */
 uint32_t service_backoff_ms(const struct service *s);
 
-/* Its listeners are not polled until its bucket has a token, which is in ms. */
-void service_wait_rate(struct service *s, uint64_t ms);
+/* Its listeners are not polled until its bucket has a token. */
+void service_wait_rate(struct service *s);
 
 #endif
