@@ -11,7 +11,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -230,6 +229,13 @@ rig_start(const char *text)
 	return m;
 }
 
+struct master *
+rig_master(void)
+{
+	assert_non_null(master);
+	return master;
+}
+
 struct service *
 rig_service(const char *name)
 {
@@ -292,6 +298,20 @@ rig_run_until(bool (*done)(void *arg), void *arg)
 	ev_timer_stop(&w.timer);
 	if (!done(arg))
 		fail_msg("this takes too long; the log: %s", rig_log());
+}
+
+static bool
+is_later(void *arg)
+{
+	return ev_now_ms(master->ev) >= *(int64_t *)arg;
+}
+
+void
+rig_run_for(int64_t ms)
+{
+	int64_t until = ev_now_ms(master->ev) + ms;
+
+	rig_run_until(is_later, &until);
 }
 
 static bool
@@ -371,18 +391,6 @@ rig_send(union msg *msg, enum msg_type type)
 	assert_int_equal(send(talker_fd, msg, msg->head.size, 0), msg->head.size);
 }
 
-static bool
-sessions_are(void *arg)
-{
-	return sessions_count(master->sessions) == *(uint32_t *)arg;
-}
-
-void
-rig_run_until_sessions(uint32_t n)
-{
-	rig_run_until(sessions_are, &n);
-}
-
 const char *
 rig_log(void)
 {
@@ -397,29 +405,11 @@ rig_log(void)
 	return last;
 }
 
-pid_t
-rig_child(bool stubborn)
+void
+rig_check_log(const char *first, const char *second)
 {
-	sigset_t none;
-	int fds[2];
-	pid_t pid;
-	char c;
+	const char *text = rig_log(), *at = strstr(text, first);
 
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		(void)setsid();
-		(void)signal(SIGTERM, stubborn ? SIG_IGN : SIG_DFL);
-		(void)sigemptyset(&none);
-		(void)sigprocmask(SIG_SETMASK, &none, NULL);
-		(void)close(fds[0]);
-		(void)close(fds[1]);	/* now it can be told something */
-		for (;;)
-			(void)pause();
-	}
-	(void)close(fds[1]);
-	assert_int_equal(read(fds[0], &c, 1), 0);
-	(void)close(fds[0]);
-	return pid;
+	if (!at || !strstr(at, second))
+		fail_msg("expected %s...%s found %s", first, second, text);
 }

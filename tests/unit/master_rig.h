@@ -3,7 +3,10 @@
 
 /*
  * A whole master for tests, as master_init makes it from a configuration, but
- * without a talker: the test may play it.  There is one at a time.
+ * without a talker: the test may play it.  There is one at a time, in a test
+ * between rig_set_up and rig_tear_down; what it has is its own, and time passes
+ * in it only while one of these functions turns its loop.  What does not go as it
+ * is said here fails the test.
  */
 #ifndef HATCHD_TESTS_MASTER_RIG_H
 #define HATCHD_TESTS_MASTER_RIG_H
@@ -33,9 +36,11 @@ struct conf *rig_conf(const char *text);
 
 /* Makes the master; it lives until rig_tear_down. */
 struct master *rig_start(const char *text);
+/* The one that was made. */
+struct master *rig_master(void);
 /* The running service of this name; NULL: there is none. */
 struct service *rig_service(const char *name);
-/* Its first listener; the number of them. */
+/* The first listener of a service that is there; the number of them. */
 struct listener *rig_listener(const char *name);
 int rig_listeners(const char *name);
 
@@ -52,14 +57,12 @@ void rig_send(union msg *msg, enum msg_type type);
 
 /* Turns the loop until done(arg); fails after 20 s. */
 void rig_run_until(bool (*done)(void *arg), void *arg);
-/* The same until that many sessions are left. */
-void rig_run_until_sessions(uint32_t n);
+/* Turns it for so long. */
+void rig_run_for(int64_t ms);
 
 /* What was logged since the last call; good until the next one. */
 const char *rig_log(void);
-
-/* A process that leads a session of its own and waits for signals; if stubborn
- * SIGTERM does nothing. */
-pid_t rig_child(bool stubborn);
+/* It has this in it and, not before that, this; "": whatever. */
+void rig_check_log(const char *first, const char *second);
 
 #endif

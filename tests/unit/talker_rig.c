@@ -11,9 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#include "fd.h"
 
 static void
 on_up(const union msg *m, int *fd, void *arg)
@@ -77,17 +74,16 @@ rig_new(void)
 {
 	struct rig *r = calloc(1, sizeof *r);
 	union msg start = { .start = { .version = PROTO_VERSION } };
-	int sv[2];
+	int fd[2];
 
 	assert_non_null(r);
 	r->ev = ev_new("auto");
 	assert_non_null(r->ev);
 	r->board = board_new();
 	assert_non_null(r->board);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
-				    0, sv), 0);
-	r->master = msg_link_new(r->ev, sv[0], PROTO_UP, on_up, on_broken, NULL, r);
-	r->link = msg_link_new(r->ev, sv[1], PROTO_DOWN, on_down, on_broken, on_room, r);
+	rig_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, fd);
+	r->master = msg_link_new(r->ev, fd[0], PROTO_UP, on_up, on_broken, NULL, r);
+	r->link = msg_link_new(r->ev, fd[1], PROTO_DOWN, on_down, on_broken, on_room, r);
 	assert_non_null(r->master);
 	assert_non_null(r->link);
 	ev_timer_init(r->ev, &r->timer, on_timer, r);
@@ -98,6 +94,8 @@ rig_new(void)
 	r->scratch.bytes = malloc(r->scratch.size);
 	assert_non_null(r->slots);
 	assert_non_null(r->scratch.bytes);
+	r->drains = drains_new(r->ev, &r->scratch);
+	assert_non_null(r->drains);
 	return r;
 }
 
@@ -112,6 +110,7 @@ void
 rig_free(struct rig *r)
 {
 	slots_free(r->slots);
+	drains_free(r->drains);
 	msg_link_free(r->master);
 	msg_link_free(r->link);
 	ev_timer_stop(&r->timer);
@@ -160,6 +159,32 @@ rig_message(struct rig *r, unsigned type)
 	return m;
 }
 
+struct msg_ended
+rig_ended(struct rig *r, uint32_t slot)
+{
+	struct msg_ended m = rig_message(r, MSG_ENDED).ended;
+
+	assert_int_equal(m.slot, slot);
+	assert_int_equal(m.generation, RIG_GENERATION(slot));
+	return m;
+}
+
+void
+rig_fill_link(struct rig *r)
+{
+	union msg m = { .ended = { .slot = 1 } };
+
+	msg_link_pause(r->master, true);
+	while (!msg_link_busy(r->link))
+		assert_int_equal(msg_send(r->link, &m, MSG_ENDED, -1), 0);
+}
+
+void
+rig_pair(int type, int fd[2])
+{
+	assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fd), 0);
+}
+
 void
 rig_readable(struct rig *r, int fd)
 {
@@ -180,4 +205,23 @@ rig_read(struct rig *r, int fd, void *buf, size_t size)
 	}
 	assert_true(n >= 0);
 	return (size_t)n;
+}
+
+void
+rig_expect_text(struct rig *r, int fd, const char *text)
+{
+	static char buf[65536];
+	size_t n = rig_read(r, fd, buf, sizeof buf);
+
+	assert_int_equal(n, strlen(text));
+	assert_memory_equal(buf, text, n);
+}
+
+void
+rig_expect_last(struct rig *r, int fd, const char *text)
+{
+	char c;
+
+	rig_expect_text(r, fd, text);
+	assert_int_equal(rig_read(r, fd, &c, 1), 0);
 }

@@ -9,7 +9,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -18,8 +17,9 @@
 #include "anteroom.h"
 #include "expire.h"
 #include "judge.h"
-#include "master_rig.h"
+#include "loopback.h"
 #include "room.h"
+#include "session_rig.h"
 #include "srctab.h"
 
 #define CAT "exec = /bin/cat  %USER%  stderr = null\n"
@@ -39,14 +39,9 @@ start(const char *text)
 static int
 tcp_client(const char *name)
 {
-	struct sockaddr_in sin = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons(rig_listener(name)->port),
-	};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = loopback_connect(rig_listener(name)->port);
 
 	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
 	return fd;
 }
 
@@ -106,20 +101,6 @@ check_silence(int fd)
 
 /* Sessions */
 
-static bool
-is_later(void *arg)
-{
-	return ev_now_ms(m->ev) >= *(int64_t *)arg;
-}
-
-static void
-run_for(int64_t ms)
-{
-	int64_t until = ev_now_ms(m->ev) + ms;
-
-	rig_run_until(is_later, &until);
-}
-
 static uint32_t
 n_in(enum session_stage stage)
 {
@@ -175,16 +156,6 @@ session_of(uint32_t slot)
 	return x;
 }
 
-static struct addr
-ip(const char *text)
-{
-	struct addr a;
-
-	assert_int_equal(addr_parse(text, &a), 0);
-	a.port = 4242;
-	return a;
-}
-
 /* The talker's answer to what was asked. */
 static void
 answer(const union msg *asked, enum passed result, const char *from, const char *service)
@@ -197,8 +168,8 @@ answer(const union msg *asked, enum passed result, const char *from, const char 
 	msg.passed.result = result;
 	msg.passed.service = service ? rig_service(service)->row : UINT32_MAX;
 	if (from) {
-		msg.passed.peer = ip(from);
-		msg.passed.local = ip("203.0.113.1");
+		msg.passed.peer = rig_ip(from);
+		msg.passed.local = rig_ip("203.0.113.1");
 	}
 	rig_send(&msg, MSG_PASSED);
 }
@@ -217,21 +188,6 @@ check_refusal(const char *expected)
 
 	rig_expect(&msg, MSG_REFUSE);
 	check_text(msg.refuse.text, msg.refuse.len, expected);
-}
-
-static void
-check_log(const char *first, const char *second)
-{
-	const char *text = rig_log(), *at = strstr(text, first);
-
-	if (!at || !strstr(at, second))
-		fail_msg("expected %s...%s found %s", first, second, text);
-}
-
-static uint64_t
-refused(const char *name, enum reason why)
-{
-	return service_counters(rig_service(name))->refused[why];
 }
 
 static void
@@ -281,7 +237,7 @@ test_proxy(void **state)
 	assert_int_equal(x->fd, -1);
 	assert_true(x->process && !x->talker);
 	assert_int_equal(session_row(m->sessions, x)->peer.ip[3], 7);
-	check_log("start svc=p conn=1 pid=", "peer=192.0.2.7:4242 via=127.0.0.1:");
+	rig_check_log("start svc=p conn=1 pid=", "peer=192.0.2.7:4242 via=127.0.0.1:");
 	end(fd);
 	assert_int_equal(s->busy, 0);
 }
@@ -298,7 +254,7 @@ test_proxys_own(void **state)
 	rig_expect(&msg, MSG_PREFIX);
 	answer(&msg, PASSED_OWN, NULL, NULL);
 	check_served(fd);
-	check_log("peer=127.0.0.1:", " local=");
+	rig_check_log("peer=127.0.0.1:", " local=");
 	assert_int_equal(session_of(msg.prefix.slot)->via.family, 0);
 	end(fd);
 }
@@ -316,21 +272,21 @@ test_no_valid_header(void **state)
 	(void)state;
 	start(PROXIED);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		uint64_t before = refused("p", cases[i].why);
+		uint64_t before = rig_refused("p", cases[i].why);
 		int fd = tcp_client("p");
 		union msg msg;
 
 		rig_expect(&msg, MSG_PREFIX);
 		answer(&msg, cases[i].result, NULL, NULL);
 		rig_run_until_sessions(0);
-		assert_int_equal(refused("p", cases[i].why), before + 1);
+		assert_int_equal(rig_refused("p", cases[i].why), before + 1);
 		if (cases[i].told)
 			check_refusal("no");
 		assert_false(rig_receive(&msg));
 		check_gets(fd, "");
 		(void)close(fd);
 	}
-	check_log("refuse svc=p peer=127.0.0.1:", "reason=proxy");
+	rig_check_log("refuse svc=p peer=127.0.0.1:", "reason=proxy");
 	assert_int_equal(service_counters(rig_service("p"))->started, 0);
 }
 
@@ -347,7 +303,7 @@ test_judged_behind_the_proxy(void **state)
 	rig_expect(&msg, MSG_PREFIX);
 	answer(&msg, PASSED_OK, "10.1.2.3", NULL);
 	check_refusal("no");
-	check_log("refuse svc=p peer=10.1.2.3:4242 reason=access", "");
+	rig_check_log("refuse svc=p peer=10.1.2.3:4242 reason=access", "");
 	(void)close(fd[0]);
 	for (int i = 0; i < 3; i++) {
 		fd[i] = tcp_client("p");
@@ -357,7 +313,7 @@ test_judged_behind_the_proxy(void **state)
 			check_served(fd[i]);
 	}
 	check_refusal("no");
-	assert_int_equal(refused("p", REASON_SOURCE_INSTANCES), 1);
+	assert_int_equal(rig_refused("p", REASON_SOURCE_INSTANCES), 1);
 	end(fd[1]);
 	fd[3] = tcp_client("p");	/* its third token: none was taken for no */
 	rig_expect(&msg, MSG_PREFIX);
@@ -368,7 +324,7 @@ test_judged_behind_the_proxy(void **state)
 	rig_expect(&msg, MSG_PREFIX);
 	answer(&msg, PASSED_OK, "192.0.2.7", NULL);
 	check_refusal("no");
-	assert_int_equal(refused("p", REASON_SOURCE_RATE), 1);
+	assert_int_equal(rig_refused("p", REASON_SOURCE_RATE), 1);
 	(void)close(fd[1]);
 	(void)close(fd[2]);
 	end(fd[0]);
@@ -392,7 +348,7 @@ test_strange_answers(void **state)
 	strange.prefix.slot = 77;
 	answer(&strange, PASSED_OK, "192.0.2.7", NULL);
 	answer(&msg, PASSED_MAX, "192.0.2.7", NULL);
-	run_for(20);
+	rig_run_for(20);
 	assert_int_equal(session_of(msg.prefix.slot)->stage, STAGE_PREFIX);
 	answer(&msg, PASSED_OK, "192.0.2.7", NULL);
 	answer(&msg, PASSED_OK, "192.0.2.8", NULL);	/* once more */
@@ -418,7 +374,7 @@ test_another_talker(void **state)
 	assert_int_equal(x->stage, STAGE_PREFIX);
 	assert_false(x->talker);
 	fd[1] = tcp_client("p");	/* stays in the backlog */
-	run_for(20);
+	rig_run_for(20);
 	assert_int_equal(sessions_count(m->sessions), 1);
 	rig_be_talker();
 	rig_expect(&msg, MSG_PREFIX);
@@ -430,7 +386,7 @@ test_another_talker(void **state)
 	x = session_of(msg.prefix.slot);
 	anteroom_late(m, x);
 	check_gets(fd[1], "");
-	assert_int_equal(refused("p", REASON_TALKER), 1);
+	assert_int_equal(rig_refused("p", REASON_TALKER), 1);
 	assert_int_equal(sessions_count(m->sessions), 1);
 	(void)close(fd[1]);
 	end(fd[0]);
@@ -464,7 +420,7 @@ test_late_answer(void **state)
 		rig_run_until_sessions(0);
 		(void)close(fd);
 	}
-	assert_int_equal(refused("p", REASON_TALKER), 2);
+	assert_int_equal(rig_refused("p", REASON_TALKER), 2);
 	assert_int_equal(service_counters(rig_service("p"))->started, 0);
 }
 
@@ -551,7 +507,7 @@ test_tcpmux(void **state)
 	answer(&msg, PASSED_OK, NULL, "t");
 	check_refusal("-Refused\r\n");
 	check_gets(fd[1], "");
-	check_log("refuse svc=t", "reason=instances");
+	rig_check_log("refuse svc=t", "reason=instances");
 	(void)close(fd[1]);
 	end(fd[0]);
 	assert_int_equal(t->running, 0);
@@ -593,12 +549,12 @@ test_tcpmux_refuses(void **state)
 	ask_mux(&fd, &msg);
 	answer(&msg, PASSED_OK, NULL, "no");
 	check_refusal("-never");
-	check_log("refuse svc=no", "reason=access");
+	rig_check_log("refuse svc=no", "reason=access");
 	(void)close(fd);
 	ask_mux(&fd, &msg);
 	answer(&msg, PASSED_OK, NULL, "other");		/* not by tcpmux */
 	check_refusal("-Refused\r\n");
-	check_log("refuse svc=mux", "reason=tcpmux");
+	rig_check_log("refuse svc=mux", "reason=tcpmux");
 	(void)close(fd);
 	ask_mux(&fd, &msg);
 	answer(&msg, PASSED_OK, NULL, "mux");		/* nor itself */
@@ -608,18 +564,18 @@ test_tcpmux_refuses(void **state)
 	answer(&msg, PASSED_UNKNOWN, NULL, NULL);	/* has been told */
 	rig_run_until_sessions(0);
 	(void)close(fd);
-	assert_int_equal(refused("mux", REASON_TCPMUX), 3);
+	assert_int_equal(rig_refused("mux", REASON_TCPMUX), 3);
 	(void)rig_log();
 	ask_mux(&fd, &msg);
 	answer(&msg, PASSED_DONE, NULL, NULL);
 	rig_run_until_sessions(0);
 	(void)close(fd);
-	assert_int_equal(refused("mux", REASON_TCPMUX), 3);
+	assert_int_equal(rig_refused("mux", REASON_TCPMUX), 3);
 	ask_mux(&fd, &msg);
 	answer(&msg, PASSED_EOF, NULL, NULL);
 	rig_run_until_sessions(0);
 	(void)close(fd);
-	assert_int_equal(refused("mux", REASON_TCPMUX), 4);
+	assert_int_equal(rig_refused("mux", REASON_TCPMUX), 4);
 	assert_string_equal(rig_log(), "");
 	assert_false(rig_receive(&msg));
 }
@@ -635,7 +591,7 @@ test_tcpmux_has_limits_of_its_own(void **state)
 	ask_mux(&fd[0], &msg);
 	ask_mux(&fd[1], &msg);
 	fd[2] = unix_client("mux");
-	run_for(20);
+	rig_run_for(20);
 	assert_int_equal(sessions_count(m->sessions), 2);
 	answer(&msg, PASSED_OK, NULL, "plus");		/* leaves room */
 	rig_expect(&msg, MSG_GREET);
@@ -664,8 +620,8 @@ test_first_byte(void **state)
 	rig_run_until_sessions(1);
 	check_refusal("late");
 	check_gets(fd[2], "");
-	check_log("start svc=f conn=1", "refuse svc=f peer=");
-	assert_int_equal(refused("f", REASON_FIRST_BYTE), 2);
+	rig_check_log("start svc=f conn=1", "refuse svc=f peer=");
+	assert_int_equal(rig_refused("f", REASON_FIRST_BYTE), 2);
 	assert_int_equal(service_counters(rig_service("f"))->started, 1);
 	assert_false(rig_receive(&msg));
 	(void)close(fd[2]);
@@ -721,9 +677,9 @@ test_room(void **state)
 	assert_int_equal(s->busy, 1);
 	assert_int_equal(judge_room(m, s, BOARD_EXEC), JUDGE_WAIT_SERVICE);
 	fd[4] = unix_client("r");
-	run_for(20);
+	rig_run_for(20);
 	assert_int_equal(sessions_count(m->sessions), 4);
-	check_log("limit svc=r reason=instances", "");
+	rig_check_log("limit svc=r reason=instances", "");
 	(void)close(fd[0]);
 	check_gets(fd[2], "2");
 	check_silence(fd[1]);
@@ -784,7 +740,7 @@ test_no_room(void **state)
 	check_served(fd[0]);
 	say(fd[1], "x");
 	rig_run_until_sessions(1);
-	assert_int_equal(refused("r", REASON_INSTANCES), 1);
+	assert_int_equal(rig_refused("r", REASON_INSTANCES), 1);
 	(void)close(fd[1]);
 	end(fd[0]);
 }
@@ -813,7 +769,7 @@ test_room_and_rate(void **state)
 	check_gets(fd[1], "late");
 	assert_true(ev_now_ms(m->ev) - begin >= 100);
 	assert_true(ev_now_ms(m->ev) - begin < 10000);
-	check_log("limit svc=p reason=rate", "");
+	rig_check_log("limit svc=p reason=rate", "");
 	end(fd[0]);
 	end(fd[1]);
 }

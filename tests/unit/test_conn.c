@@ -21,7 +21,6 @@
 
 struct test {
 	struct rig *rig;
-	struct drains *drains;
 	struct conns *conns;
 	uint32_t next;			/* slot and generation */
 };
@@ -33,9 +32,7 @@ setup(void **state)
 
 	assert_non_null(t);
 	t->rig = rig_new();
-	t->drains = drains_new(t->rig->ev, &t->rig->scratch);
-	assert_non_null(t->drains);
-	t->conns = conns_new(t->rig->ev, t->rig->slots, &t->rig->scratch, t->drains);
+	t->conns = conns_new(t->rig->ev, t->rig->slots, &t->rig->scratch, t->rig->drains);
 	assert_non_null(t->conns);
 	*state = t;
 	return 0;
@@ -48,7 +45,6 @@ teardown(void **state)
 
 	rig_end_slots(t->rig);
 	conns_free(t->conns);
-	drains_free(t->drains);
 	rig_free(t->rig);
 	free(t);
 	return 0;
@@ -58,24 +54,14 @@ teardown(void **state)
 static int
 connect_to(struct test *t, enum internal internal, int type)
 {
-	struct msg_conn m = { .slot = t->next, .generation = 100 + t->next,
+	struct msg_conn m = { .slot = t->next, .generation = RIG_GENERATION(t->next),
 			      .internal = internal, .seqpacket = type == SOCK_SEQPACKET };
 	int sv[2];
 
 	t->next++;
-	assert_int_equal(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv), 0);
+	rig_pair(type | SOCK_NONBLOCK, sv);
 	assert_int_equal(conns_add(t->conns, &m, sv[1]), 0);
 	return sv[0];
-}
-
-static struct msg_ended
-ended(struct test *t, uint32_t slot)
-{
-	struct msg_ended m = rig_message(t->rig, MSG_ENDED).ended;
-
-	assert_int_equal(m.slot, slot);
-	assert_int_equal(m.generation, 100 + slot);
-	return m;
 }
 
 static void
@@ -91,7 +77,7 @@ test_echo(void **state)
 	assert_memory_equal(buf, "hello", 5);
 	assert_int_equal(shutdown(fd, SHUT_WR), 0);
 	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 0);
-	m = ended(t, 0);
+	m = rig_ended(t->rig, 0);
 	assert_int_equal(m.error, 0);
 	assert_int_equal(m.bytes_in, 5);
 	assert_int_equal(m.bytes_out, 5);
@@ -133,7 +119,7 @@ test_echo_slow_reader_half_closed(void **state)
 		got += n;
 	}
 	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 0);
-	assert_int_equal(ended(t, 0).bytes_out, sent);
+	assert_int_equal(rig_ended(t->rig, 0).bytes_out, sent);
 	close(fd);
 }
 
@@ -160,7 +146,7 @@ test_echo_seqpacket_keeps_messages(void **state)
 	for (int i = 0; i < sent; i++)
 		assert_in_range(rig_read(t->rig, fd, buf, sizeof buf), 59950, 60000);
 	close(fd);
-	m = ended(t, 0);
+	m = rig_ended(t->rig, 0);
 	assert_int_equal(m.datagrams_in, 2 + sent);
 	assert_int_equal(m.datagrams_out, 2 + sent);
 	assert_int_equal(m.bytes_in, m.bytes_out);
@@ -183,7 +169,7 @@ test_discard(void **state)
 			rig_run(t->rig, 1);
 	}
 	close(fd);
-	assert_int_equal(ended(t, 0).bytes_in, sent);
+	assert_int_equal(rig_ended(t->rig, 0).bytes_in, sent);
 }
 
 static void
@@ -203,7 +189,7 @@ test_chargen(void **state)
 		got += n;
 	}
 	close(fd);
-	assert_int_equal(ended(t, 0).error, 0);
+	assert_int_equal(rig_ended(t->rig, 0).error, 0);
 }
 
 static void
@@ -217,13 +203,13 @@ test_daytime_and_time(void **state)
 	assert_memory_equal(buf + 31, "\r\n", 2);
 	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 0);
 	close(fd);
-	assert_int_equal(ended(t, 0).bytes_out, 33);
+	assert_int_equal(rig_ended(t->rig, 0).bytes_out, 33);
 
 	fd = connect_to(t, INTERNAL_TIME, SOCK_STREAM);
 	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 4);
 	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 0);
 	close(fd);
-	assert_int_equal(ended(t, 1).error, 0);
+	assert_int_equal(rig_ended(t->rig, 1).error, 0);
 }
 
 /* What the client still sends is read, but neither for ever nor without end. */
@@ -242,9 +228,9 @@ test_answer_is_drained_in_bounds(void **state)
 	while (send(chatty, buf, sizeof buf, MSG_NOSIGNAL) > 0 || errno == EAGAIN)
 		rig_run(t->rig, 1);
 	assert_int_equal(errno, EPIPE);
-	m = ended(t, 1);
+	m = rig_ended(t->rig, 1);
 	assert_int_equal(m.bytes_in, DRAIN_BYTES);
-	m = ended(t, 0);
+	m = rig_ended(t->rig, 0);
 	assert_in_range(ev_now_ms(t->rig->ev) - begin_ms, 1900, 3500);
 	assert_int_equal(m.bytes_out, 33);
 	close(silent);
@@ -263,7 +249,7 @@ test_close(void **state)
 	slots_close(t->rig->slots, UINT32_MAX, 100);
 	assert_int_equal(slots_held(t->rig->slots), 1);
 	slots_close(t->rig->slots, 0, 100);
-	assert_int_equal(ended(t, 0).error, ECANCELED);
+	assert_int_equal(rig_ended(t->rig, 0).error, ECANCELED);
 	assert_int_equal(recv(fd, &c, 1, 0), 0);
 	close(fd);
 }
@@ -279,7 +265,7 @@ test_close_after_the_answer(void **state)
 	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 4);
 	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 0);
 	slots_close(t->rig->slots, 0, 100);
-	assert_int_equal(ended(t, 0).error, ECANCELED);
+	assert_int_equal(rig_ended(t->rig, 0).error, ECANCELED);
 	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
 	close(fd);
 	fd = connect_to(t, INTERNAL_TIME, SOCK_STREAM);		/* and left to the teardown */
@@ -296,7 +282,7 @@ test_peer_reset(void **state)
 	rig_run(t->rig, 5);
 	assert_int_equal(send(fd, "y", 1, 0), 1);
 	close(fd);			/* with unread data: a reset */
-	(void)ended(t, 0);
+	(void)rig_ended(t->rig, 0);
 }
 
 static void
@@ -317,11 +303,11 @@ test_bad_messages(void **state)
 	m.slot = BOARD_SESSIONS;
 	assert_int_equal(conns_add(t->conns, &m, open("/dev/null", O_RDWR)), -1);
 	m.slot = 0;			/* is taken */
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	rig_pair(SOCK_STREAM, sv);
 	assert_int_equal(conns_add(t->conns, &m, sv[0]), -1);
 	close(sv[1]);
 	close(fd);
-	(void)ended(t, 0);
+	(void)rig_ended(t->rig, 0);
 }
 
 static void
@@ -331,7 +317,7 @@ test_S9_no_descriptor_left(void **state)
 	struct msg_conn m = { .slot = 5, .generation = 105, .internal = INTERNAL_ECHO };
 
 	assert_int_equal(conns_add(t->conns, &m, -1), 0);
-	assert_int_equal(ended(t, 5).error, EMFILE);
+	assert_int_equal(rig_ended(t->rig, 5).error, EMFILE);
 }
 
 /* The master reads nothing for a while: every end is told later, once. */

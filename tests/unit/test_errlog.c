@@ -62,7 +62,7 @@ enter(struct test *t, uint32_t slot, pid_t pid)
 
 	row->kind = BOARD_EXEC;
 	row->pid = pid;
-	row->generation = 100 + slot;
+	row->generation = RIG_GENERATION(slot);
 }
 
 static void
@@ -78,7 +78,7 @@ line(struct test *t, uint32_t slot, const char *text)
 	struct msg_errline m = rig_message(t->rig, MSG_ERRLINE).errline;
 
 	assert_int_equal(m.slot, slot);
-	assert_int_equal(m.generation, slot == UINT32_MAX ? 0 : 100 + slot);
+	assert_int_equal(m.generation, slot == UINT32_MAX ? 0 : RIG_GENERATION(slot));
 	assert_int_equal(m.len, strlen(text));
 	assert_memory_equal(m.text, text, m.len);
 	return m;
@@ -274,13 +274,10 @@ static void
 test_link_is_behind(void **state)
 {
 	struct test *t = *state;
-	union msg m = { .ended = { .slot = 1 } };
 	unsigned suppressed = 0;
 
 	enter(t, 0, getpid());
-	msg_link_pause(t->rig->master, true);
-	while (!msg_link_busy(t->rig->link))
-		assert_int_equal(msg_send(t->rig->link, &m, MSG_ENDED, -1), 0);
+	rig_fill_link(t->rig);
 	for (int i = 0; i < 30; i++)
 		put(t, "never\nblocks\n");
 	msg_link_pause(t->rig->master, false);

@@ -8,14 +8,14 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "expire.h"
-#include "master_rig.h"
+#include "loopback.h"
+#include "session_rig.h"
 
 #define LONG_MS 20000		/* not waited for */
 
@@ -51,17 +51,7 @@ set_up(void **state)
 static struct session *
 begin(const char *name, enum board_kind kind)
 {
-	uint32_t slot = session_new(m->sessions, rig_service(name), kind, NULL, NULL);
-
-	assert_int_not_equal(slot, SESSION_NONE);
-	return session_at(m->sessions, slot);
-}
-
-static void
-has_process(struct session *x, pid_t pid)
-{
-	session_row(m->sessions, x)->pid = pid;
-	session_started(m->sessions, x);
+	return rig_begin(rig_service(name), kind, NULL, NULL);
 }
 
 static struct session *
@@ -69,51 +59,8 @@ begin_process(const char *name, bool stubborn)
 {
 	struct session *x = begin(name, BOARD_EXEC);
 
-	has_process(x, rig_child(stubborn));
+	rig_process(x, rig_child(stubborn));
 	return x;
-}
-
-static uint64_t
-refused(const char *name, enum reason why)
-{
-	return service_counters(rig_service(name))->refused[why];
-}
-
-static void
-check_log(const char *first, const char *second)
-{
-	const char *text = rig_log(), *at = strstr(text, first);
-
-	if (!at || !strstr(at, second))
-		fail_msg("expected %s...%s found %s", first, second, text);
-}
-
-static bool
-is_free(void *arg)
-{
-	return session_at(m->sessions, *(uint32_t *)arg) == NULL;
-}
-
-static void
-run_until_free(struct session *x)
-{
-	uint32_t slot = session_slot(m->sessions, x);
-
-	rig_run_until(is_free, &slot);
-}
-
-static bool
-is_later(void *arg)
-{
-	return ev_now_ms(m->ev) >= *(int64_t *)arg;
-}
-
-static void
-run_for(int64_t ms)
-{
-	int64_t until = ev_now_ms(m->ev) + ms;
-
-	rig_run_until(is_later, &until);
 }
 
 static void
@@ -125,11 +72,11 @@ test_total(void **state)
 	(void)state;
 	expire_begin(m->sessions, x);
 	assert_int_equal(x->signalled, 0);
-	run_until_free(x);
+	rig_run_until_free(x);
 	assert_true(ev_now_ms(m->ev) - start >= 50);
 	assert_true(ev_now_ms(m->ev) - start < LONG_MS);
-	check_log("end svc=total conn=1 pid=", "signal=TERM ended_by=timeouts.total ms=");
-	assert_int_equal(refused("total", REASON_TOTAL), 1);
+	rig_check_log("end svc=total conn=1 pid=", "signal=TERM ended_by=timeouts.total ms=");
+	assert_int_equal(rig_refused("total", REASON_TOTAL), 1);
 	assert_int_equal(service_counters(rig_service("total"))->failed, 1);
 }
 
@@ -142,11 +89,11 @@ test_total_is_not_reached(void **state)
 	(void)state;
 	expire_begin(m->sessions, x);
 	assert_int_equal(kill(session_row(m->sessions, x)->pid, SIGKILL), 0);
-	run_until_free(x);
-	check_log("signal=KILL ms=", "");
-	run_for(100);
+	rig_run_until_free(x);
+	rig_check_log("signal=KILL ms=", "");
+	rig_run_for(100);
 	assert_string_equal(rig_log(), "");
-	assert_int_equal(refused("total", REASON_TOTAL), 0);
+	assert_int_equal(rig_refused("total", REASON_TOTAL), 0);
 }
 
 static void
@@ -156,9 +103,9 @@ test_kill_after_stop(void **state)
 
 	(void)state;
 	expire_begin(m->sessions, x);
-	run_until_free(x);
-	check_log("signal=KILL ended_by=timeouts.total ms=", "");
-	assert_int_equal(refused("hard", REASON_TOTAL), 1);
+	rig_run_until_free(x);
+	rig_check_log("signal=KILL ended_by=timeouts.total ms=", "");
+	assert_int_equal(rig_refused("hard", REASON_TOTAL), 1);
 }
 
 static void
@@ -170,31 +117,11 @@ test_no_limit(void **state)
 	expire_begin(m->sessions, x);
 	assert_false(ev_timer_active(&x->timer));
 	expire_kill(m->sessions, x);
-	run_until_free(x);
-	check_log("signal=KILL ms=", "");
+	rig_run_until_free(x);
+	rig_check_log("signal=KILL ms=", "");
 }
 
 /* Idle */
-
-static void
-tcp_pair(int fds[2])
-{
-	struct sockaddr_in sin = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t len = sizeof(sin);
-	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(l >= 0);
-	assert_int_equal(bind(l, (struct sockaddr *)&sin, len), 0);
-	assert_int_equal(listen(l, 1), 0);
-	assert_int_equal(getsockname(l, (struct sockaddr *)&sin, &len), 0);
-	fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(fds[1], (struct sockaddr *)&sin, len), 0);
-	fds[0] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(fds[0] >= 0);
-	(void)close(l);
-}
 
 struct traffic {
 	int fd[2][2];
@@ -207,8 +134,8 @@ write_a_byte(void *arg)
 {
 	const struct traffic *t = arg;
 
-	assert_int_equal(send(t->fd[0][1], "x", 1, MSG_DONTWAIT), 1);
-	assert_int_equal(send(t->fd[1][0], "x", 1, MSG_DONTWAIT), 1);
+	assert_int_equal(send(t->fd[0][0], "x", 1, MSG_DONTWAIT), 1);
+	assert_int_equal(send(t->fd[1][1], "x", 1, MSG_DONTWAIT), 1);
 	return ev_now_ms(m->ev) >= t->until;
 }
 
@@ -227,12 +154,12 @@ test_idle(void **state)
 	struct session *x[3];
 
 	(void)state;
-	tcp_pair(t.fd[0]);
-	tcp_pair(t.fd[1]);
-	tcp_pair(silent);
+	loopback_pair(t.fd[0], 0);
+	loopback_pair(t.fd[1], 0);
+	loopback_pair(silent, 0);
 	for (int i = 0; i < 3; i++) {
 		x[i] = begin_process("idle", false);
-		session_keep(x[i], i < 2 ? t.fd[i][0] : silent[0]);
+		session_keep(x[i], i < 2 ? t.fd[i][1] : silent[1]);
 		assert_int_not_equal(x[i]->keep, -1);
 		expire_begin(m->sessions, x[i]);
 	}
@@ -241,10 +168,10 @@ test_idle(void **state)
 	assert_int_equal(x[0]->signalled, 0);
 	assert_int_equal(x[1]->signalled, 0);
 	assert_int_equal(sessions_count(m->sessions), 2);
-	check_log("conn=3 pid=", "signal=TERM ended_by=timeouts.idle ms=");
+	rig_check_log("conn=3 pid=", "signal=TERM ended_by=timeouts.idle ms=");
 	rig_run_until_sessions(0);
-	check_log("ended_by=timeouts.idle", "ended_by=timeouts.idle");
-	assert_int_equal(refused("idle", REASON_IDLE), 3);
+	rig_check_log("ended_by=timeouts.idle", "ended_by=timeouts.idle");
+	assert_int_equal(rig_refused("idle", REASON_IDLE), 3);
 	close_pair(t.fd[0]);
 	close_pair(t.fd[1]);
 	close_pair(silent);
@@ -264,10 +191,10 @@ test_idle_is_not_known(void **state)
 	expire_begin(m->sessions, x);
 	assert_false(ev_timer_active(&x->timer));
 	expire_begin(m->sessions, y);
-	run_until_free(y);
-	check_log("ended_by=timeouts.total", "");
+	rig_run_until_free(y);
+	rig_check_log("ended_by=timeouts.total", "");
 	expire_kill(m->sessions, x);
-	run_until_free(x);
+	rig_run_until_free(x);
 	close_pair(fds);
 }
 
@@ -291,16 +218,16 @@ test_total_of_an_internal_service(void **state)
 	assert_int_equal(msg.close.slot, slot);
 	assert_int_equal(msg.close.generation, generation);
 	assert_int_equal(x->ended_by, REASON_TOTAL);
-	run_for(120);		/* told once, however long it takes */
+	rig_run_for(120);		/* told once, however long it takes */
 	assert_false(rig_receive(&msg));
 	memset(&msg, 0, sizeof(msg));
 	msg.ended.slot = slot;
 	msg.ended.generation = generation;
 	msg.ended.bytes_in = 7;
 	rig_send(&msg, MSG_ENDED);
-	run_until_free(x);
-	check_log("end svc=echo conn=1 ended_by=timeouts.total ms=", "in=7 out=0");
-	assert_int_equal(refused("echo", REASON_TOTAL), 1);
+	rig_run_until_free(x);
+	rig_check_log("end svc=echo conn=1 ended_by=timeouts.total ms=", "in=7 out=0");
+	assert_int_equal(rig_refused("echo", REASON_TOTAL), 1);
 }
 
 /* Both halves are told: its handler by a signal, the talker. */
@@ -315,17 +242,17 @@ test_total_of_a_session(void **state)
 	rig_be_talker();
 	x = begin("total", BOARD_DGRAM);
 	slot = session_slot(m->sessions, x);
-	has_process(x, rig_child(false));
+	rig_process(x, rig_child(false));
 	session_talked(m->sessions, x);
 	expire_begin(m->sessions, x);
 	rig_expect(&msg, MSG_CLOSE);
 	assert_int_equal(x->signalled, SIGTERM);
 	while (x->process)
-		run_for(2);
+		rig_run_for(2);
 	assert_ptr_equal(session_at(m->sessions, slot), x);
 	session_untalked(m->sessions, x);
 	assert_null(session_at(m->sessions, slot));
-	check_log("signal=TERM ended_by=timeouts.total", "");
+	rig_check_log("signal=TERM ended_by=timeouts.total", "");
 }
 
 /* What a handler leaves */
@@ -340,11 +267,9 @@ be_grandchild(int fd, uint64_t conn, bool stubborn)
 {
 	char env[64];
 	char *envp[] = { env, NULL };
-	sigset_t none;
 
 	(void)setsid();
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	rig_unblock();
 	(void)snprintf(env, sizeof(env), "HATCHD_CONNECTION=%llu", (unsigned long long)conn);
 	(void)dup2(fd, 1);
 	(void)execle("/bin/sh", "sh", "-c", stubborn ?
@@ -366,13 +291,10 @@ plant(uint64_t conn, bool gone, bool stubborn)
 	t.pid = fork();
 	assert_true(t.pid >= 0);
 	if (t.pid == 0) {
-		sigset_t none;
-
 		(void)setsid();
 		if (fork() == 0)
 			be_grandchild(fds[1], conn, stubborn);
-		(void)sigemptyset(&none);
-		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		rig_unblock();
 		(void)close(fds[0]);
 		(void)close(fds[1]);
 		while (!gone)
@@ -392,7 +314,7 @@ begin_tree(const char *name, bool gone, bool stubborn, struct tree *ret)
 
 	assert_true(x->tree);
 	*ret = plant(session_row(m->sessions, x)->conn, gone, stubborn);
-	has_process(x, ret->pid);
+	rig_process(x, ret->pid);
 	return x;
 }
 
@@ -426,9 +348,9 @@ test_leftovers(void **state)
 	assert_int_equal(session_row(m->sessions, x)->state, BOARD_ENDING);
 	assert_int_equal(s->busy, 1);
 	assert_string_equal(rig_log(), "");
-	run_until_free(x);
+	rig_run_until_free(x);
 	assert_true(ev_now_ms(m->ev) - start < LONG_MS / 2);	/* it isn't waited for stop */
-	check_log("exit=0 ms=", "");
+	rig_check_log("exit=0 ms=", "");
 	check_felled(&t);
 	assert_int_equal(sessions_leftovers(m->sessions), 0);
 	assert_int_equal(s->busy, 0);
@@ -441,8 +363,8 @@ test_leftovers_that_do_not_go(void **state)
 	struct session *x = begin_tree("felled", true, true, &t);
 
 	(void)state;
-	run_until_free(x);
-	check_log("exit=0 ms=", "");
+	rig_run_until_free(x);
+	rig_check_log("exit=0 ms=", "");
 	check_felled(&t);
 }
 
@@ -455,7 +377,7 @@ test_total_of_a_tree(void **state)
 	for (int i = 0; i < 2; i++)
 		expire_begin(m->sessions, begin_tree("felled", false, i == 1, &t[i]));
 	rig_run_until_sessions(0);
-	check_log("signal=TERM ended_by=timeouts.total", "signal=TERM ended_by=timeouts.total");
+	rig_check_log("signal=TERM ended_by=timeouts.total", "signal=TERM ended_by=timeouts.total");
 	check_felled(&t[0]);
 	check_felled(&t[1]);
 	assert_int_equal(sessions_leftovers(m->sessions), 0);
@@ -472,10 +394,10 @@ test_leftovers_are_killed(void **state)
 	(void)state;
 	rig_run_until(has_leftovers, x);
 	expire_stop(m->sessions, x);
-	run_for(50);
+	rig_run_for(50);
 	assert_int_equal(sessions_leftovers(m->sessions), 1);
 	expire_kill(m->sessions, x);
-	run_until_free(x);
+	rig_run_until_free(x);
 	assert_true(ev_now_ms(m->ev) - start < LONG_MS / 2);
 	check_felled(&t);
 }
@@ -485,14 +407,12 @@ static void
 test_group_that_does_not_go(void **state)
 {
 	struct session *x = begin("hard", BOARD_EXEC);
-	sigset_t none;
 	pid_t pid;
 	int fds[2];
 	char c;
 
 	(void)state;
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	(void)sigemptyset(&none);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -500,7 +420,7 @@ test_group_that_does_not_go(void **state)
 		pid = fork();
 		if (pid == 0)
 			(void)signal(SIGTERM, SIG_IGN);
-		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		rig_unblock();
 		(void)close(fds[0]);
 		if (pid == 0 && write(fds[1], "x", 1) != 1)
 			_exit(1);
@@ -511,12 +431,12 @@ test_group_that_does_not_go(void **state)
 	}
 	(void)close(fds[1]);
 	assert_int_equal(read(fds[0], &c, 1), 1);
-	has_process(x, pid);
+	rig_process(x, pid);
 	expire_begin(m->sessions, x);
 	rig_run_until(has_leftovers, x);
 	assert_int_equal(sessions_leftovers(m->sessions), 1);
-	run_until_free(x);
-	check_log("signal=TERM ended_by=timeouts.total", "");
+	rig_run_until_free(x);
+	rig_check_log("signal=TERM ended_by=timeouts.total", "");
 	assert_int_equal(read(fds[0], &c, 1), 0);
 	(void)close(fds[0]);
 }
@@ -527,18 +447,16 @@ test_group_with_a_zombie(void **state)
 {
 	struct session *x = begin("total", BOARD_EXEC);
 	int64_t start = ev_now_ms(m->ev);
-	sigset_t none;
 	pid_t pid, parent;
 	int fds[2];
 
 	(void)state;
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	(void)sigemptyset(&none);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		(void)setsid();
-		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		rig_unblock();
 		if (fork() == 0 && fork() != 0) {
 			parent = setsid();
 			if (write(fds[1], &parent, sizeof(parent)) != sizeof(parent))
@@ -550,9 +468,9 @@ test_group_with_a_zombie(void **state)
 	(void)close(fds[1]);
 	assert_int_equal(read(fds[0], &parent, sizeof(parent)), sizeof(parent));
 	(void)close(fds[0]);
-	has_process(x, pid);
+	rig_process(x, pid);
 	expire_begin(m->sessions, x);
-	run_until_free(x);
+	rig_run_until_free(x);
 	assert_true(ev_now_ms(m->ev) - start < LONG_MS / 2);
 	assert_int_equal(kill(-pid, 0), 0);	/* it is still there */
 	assert_int_equal(kill(parent, SIGKILL), 0);
@@ -569,18 +487,18 @@ test_group_leaves_others_alone(void **state)
 
 	(void)state;
 	assert_false(x->tree);
-	has_process(x, t.pid);
-	run_until_free(x);
-	check_log("exit=0 ms=", "");
+	rig_process(x, t.pid);
+	rig_run_until_free(x);
+	rig_check_log("exit=0 ms=", "");
 	FD_ZERO(&set);
 	FD_SET(t.fd, &set);
 	assert_int_equal(select(t.fd + 1, &set, NULL, NULL, &soon), 0);
 	/* it is ours now; its connection was the first */
 	x = begin("tree", BOARD_EXEC);
 	session_row(m->sessions, x)->conn = 1;
-	has_process(x, rig_child(false));
+	rig_process(x, rig_child(false));
 	expire_kill(m->sessions, x);
-	run_until_free(x);
+	rig_run_until_free(x);
 	check_felled(&t);
 }
 

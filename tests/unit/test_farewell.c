@@ -8,8 +8,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,10 +17,10 @@
 
 #include "drain.h"
 #include "farewell.h"
+#include "loopback.h"
 
 struct test {
 	struct rig *rig;
-	struct drains *drains;
 	struct farewells *farewells;
 };
 
@@ -33,9 +31,7 @@ setup(void **state)
 
 	assert_non_null(t);
 	t->rig = rig_new();
-	t->drains = drains_new(t->rig->ev, &t->rig->scratch);
-	assert_non_null(t->drains);
-	t->farewells = farewells_new(t->rig->slots, &t->rig->scratch, t->drains);
+	t->farewells = farewells_new(t->rig->slots, &t->rig->scratch, t->rig->drains);
 	assert_non_null(t->farewells);
 	*state = t;
 	return 0;
@@ -48,29 +44,9 @@ teardown(void **state)
 
 	rig_end_slots(t->rig);
 	farewells_free(t->farewells);
-	drains_free(t->drains);
 	rig_free(t->rig);
 	free(t);
 	return 0;
-}
-
-/* A TCP connection: there an end with unread input is a reset. */
-static void
-tcp_pair(int fd[2])
-{
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	socklen_t len = sizeof at;
-	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof at), 0);
-	assert_int_equal(listen(s, 1), 0);
-	assert_int_equal(getsockname(s, (struct sockaddr *)&at, &len), 0);
-	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(fd[0], (struct sockaddr *)&at, sizeof at), 0);
-	fd[1] = accept4(s, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	assert_true(fd[1] >= 0);
-	close(s);
 }
 
 static void
@@ -85,20 +61,10 @@ refuse(struct test *t, int fd, const char *text)
 static void
 linger(struct test *t, int fd, uint32_t slot, uint32_t timeout_ms)
 {
-	struct msg_linger m = { .slot = slot, .generation = 100 + slot,
+	struct msg_linger m = { .slot = slot, .generation = RIG_GENERATION(slot),
 				.timeout_ms = timeout_ms };
 
 	assert_int_equal(farewell_linger(t->farewells, &m, fd), 0);
-}
-
-static struct msg_ended
-ended(struct test *t, uint32_t slot)
-{
-	struct msg_ended m = rig_message(t->rig, MSG_ENDED).ended;
-
-	assert_int_equal(m.slot, slot);
-	assert_int_equal(m.generation, 100 + slot);
-	return m;
 }
 
 /* Until the other side is closed altogether: what is sent is refused. */
@@ -114,24 +80,14 @@ wait_closed(struct test *t, int fd)
 }
 
 static void
-expect_text(struct test *t, int fd, const char *text)
-{
-	char buf[64];
-
-	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), strlen(text));
-	assert_memory_equal(buf, text, strlen(text));
-	assert_int_equal(rig_read(t->rig, fd, buf, sizeof buf), 0);
-}
-
-static void
 test_refused_gets_the_text(void **state)
 {
 	struct test *t = *state;
 	int fd[2];
 
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	refuse(t, fd[1], "busy\r\n");
-	expect_text(t, fd[0], "busy\r\n");
+	rig_expect_last(t->rig, fd[0], "busy\r\n");
 	close(fd[0]);
 	rig_run(t->rig, 20);
 	assert_int_equal(slots_held(t->rig->slots), 0);
@@ -146,13 +102,13 @@ test_refused_while_the_client_writes(void **state)
 	static char request[20000];
 	int fd[2];
 
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	assert_int_equal(send(fd[0], request, sizeof request, MSG_DONTWAIT), sizeof request);
 	refuse(t, fd[1], "busy\r\n");
 	rig_run(t->rig, 20);
 	assert_int_equal(send(fd[0], request, sizeof request, MSG_DONTWAIT), sizeof request);
 	rig_run(t->rig, 20);
-	expect_text(t, fd[0], "busy\r\n");
+	rig_expect_last(t->rig, fd[0], "busy\r\n");
 	close(fd[0]);
 }
 
@@ -165,8 +121,8 @@ test_refused_is_drained_in_bounds(void **state)
 	size_t sent = 0;
 	int64_t begin_ms;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, silent), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, chatty), 0);
+	rig_pair(SOCK_STREAM, silent);
+	rig_pair(SOCK_STREAM, chatty);
 	rig_run(t->rig, 1);
 	begin_ms = ev_now_ms(t->rig->ev);
 	refuse(t, silent[1], "no");
@@ -196,20 +152,20 @@ test_refused_are_bounded(void **state)
 	int n = FAREWELL_REFUSED;
 
 	for (int i = 0; i < n + 2; i++) {
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd[i]), 0);
+		rig_pair(SOCK_STREAM, fd[i]);
 		assert_int_equal(send(fd[i][0], "hello", 5, 0), 5);
 		refuse(t, fd[i][1], "no");
 	}
-	expect_text(t, fd[n][0], "no");
-	expect_text(t, fd[n + 1][0], "no");
+	rig_expect_last(t->rig, fd[n][0], "no");
+	rig_expect_last(t->rig, fd[n + 1][0], "no");
 	assert_int_equal(send(fd[n][0], "x", 1, MSG_NOSIGNAL), -1);
 	assert_int_equal(send(fd[0][0], "x", 1, MSG_NOSIGNAL), 1);
 	/* one goes, and there is room for another */
 	close(fd[0][0]);
 	rig_run(t->rig, 50);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd[n + 2]), 0);
+	rig_pair(SOCK_STREAM, fd[n + 2]);
 	refuse(t, fd[n + 2][1], "no");
-	expect_text(t, fd[n + 2][0], "no");
+	rig_expect_last(t->rig, fd[n + 2][0], "no");
 	assert_int_equal(send(fd[n + 2][0], "x", 1, MSG_NOSIGNAL), 1);
 	for (int i = 1; i < n + 3; i++)
 		close(fd[i][0]);
@@ -222,16 +178,17 @@ test_refused_is_gone_already(void **state)
 	int fd[2];
 
 	for (int i = 0; i < FAREWELL_REFUSED + 10; i++) {
-		tcp_pair(fd);
+		loopback_pair(fd, SOCK_NONBLOCK);
 		(void)send(fd[1], "unread", 6, 0);
 		close(fd[0]);
 		refuse(t, fd[1], "no");
 	}
 	refuse(t, -1, "no");
 	rig_run(t->rig, 20);
-	tcp_pair(fd);			/* none of them is counted any more */
+	/* none of them is counted any more */
+	loopback_pair(fd, SOCK_NONBLOCK);
 	refuse(t, fd[1], "no");
-	expect_text(t, fd[0], "no");
+	rig_expect_last(t->rig, fd[0], "no");
 	assert_int_equal(send(fd[0], "x", 1, MSG_NOSIGNAL), 1);
 	close(fd[0]);
 }
@@ -244,17 +201,17 @@ test_linger_until_end_of_file(void **state)
 	char c;
 	int fd[2];
 
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	assert_int_equal(send(fd[0], "unread", 6, 0), 6);
 	assert_int_equal(send(fd[1], "answer", 6, 0), 6);
 	linger(t, fd[1], 3, 60000);
 	assert_int_equal(slots_held(t->rig->slots), 1);
 	rig_run(t->rig, 20);
 	assert_int_equal(send(fd[0], "more", 4, 0), 4);
-	expect_text(t, fd[0], "answer");
+	rig_expect_last(t->rig, fd[0], "answer");
 	assert_int_equal(recv(fd[0], &c, 1, MSG_DONTWAIT), 0);	/* no reset */
 	close(fd[0]);
-	m = ended(t, 3);
+	m = rig_ended(t->rig, 3);
 	assert_int_equal(m.error, 0);
 	assert_int_equal(m.bytes_in, 10);
 	assert_int_equal(slots_held(t->rig->slots), 0);
@@ -267,7 +224,7 @@ test_linger_until_the_time_is_over(void **state)
 	int64_t begin_ms;
 	int fd[2];
 
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	rig_run(t->rig, 1);
 	begin_ms = ev_now_ms(t->rig->ev);
 	linger(t, fd[1], 0, 150);
@@ -276,7 +233,7 @@ test_linger_until_the_time_is_over(void **state)
 		rig_run(t->rig, 10);
 	}
 	assert_true(ev_now_ms(t->rig->ev) - begin_ms >= 150);
-	assert_int_equal(ended(t, 0).error, 0);
+	assert_int_equal(rig_ended(t->rig, 0).error, 0);
 	close(fd[0]);
 }
 
@@ -288,11 +245,11 @@ test_linger_until_enough_has_come(void **state)
 	struct msg_ended m;
 	int fd[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	rig_pair(SOCK_STREAM, fd);
 	linger(t, fd[1], 0, 60000);
 	while (send(fd[0], buf, sizeof buf, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 || errno == EAGAIN)
 		rig_run(t->rig, 1);
-	m = ended(t, 0);
+	m = rig_ended(t->rig, 0);
 	assert_int_equal(m.error, 0);
 	assert_int_equal(m.bytes_in, DRAIN_BYTES);
 	close(fd[0]);
@@ -306,18 +263,18 @@ test_linger_peer_reset(void **state)
 	struct msg_ended m;
 	int fd[2];
 
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	assert_int_equal(send(fd[1], "unread", 6, 0), 6);
 	close(fd[0]);			/* before: shutting down may fail */
 	linger(t, fd[1], 1, 60000);
-	m = ended(t, 1);
+	m = rig_ended(t->rig, 1);
 	assert_int_equal(m.error, 0);
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	assert_int_equal(send(fd[1], "unread", 6, 0), 6);
 	linger(t, fd[1], 2, 60000);
 	rig_run(t->rig, 5);
 	close(fd[0]);			/* and after */
-	m = ended(t, 2);
+	m = rig_ended(t->rig, 2);
 	assert_int_equal(m.error, 0);
 }
 
@@ -327,15 +284,15 @@ test_linger_closed_by_the_master(void **state)
 	struct test *t = *state;
 	int fd[2];
 
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	linger(t, fd[1], 4, 60000);
 	slots_close(t->rig->slots, 4, 99);
 	assert_int_equal(slots_held(t->rig->slots), 1);
 	slots_close(t->rig->slots, 4, 104);
-	assert_int_equal(ended(t, 4).error, ECANCELED);
+	assert_int_equal(rig_ended(t->rig, 4).error, ECANCELED);
 	wait_closed(t, fd[0]);
 	close(fd[0]);
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	linger(t, fd[1], 5, 60000);	/* and one is left to the teardown */
 	close(fd[0]);
 }
@@ -346,7 +303,7 @@ test_S9_no_descriptor_left(void **state)
 	struct test *t = *state;
 
 	linger(t, -1, 5, 1000);
-	assert_int_equal(ended(t, 5).error, EMFILE);
+	assert_int_equal(rig_ended(t->rig, 5).error, EMFILE);
 }
 
 static void
@@ -365,12 +322,12 @@ test_bad_messages(void **state)
 	l.timeout_ms = 1;
 	l.slot = BOARD_SESSIONS;
 	assert_int_equal(farewell_linger(t->farewells, &l, dup(1)), -1);
-	tcp_pair(fd);
+	loopback_pair(fd, SOCK_NONBLOCK);
 	linger(t, fd[1], 1, 60000);
 	l.slot = 1;			/* is taken */
 	assert_int_equal(farewell_linger(t->farewells, &l, dup(fd[0])), -1);
 	close(fd[0]);
-	(void)ended(t, 1);
+	(void)rig_ended(t->rig, 1);
 }
 
 int

@@ -13,26 +13,12 @@
 #include "gate.h"
 #include "judge.h"
 #include "load.h"
-#include "master_rig.h"
-
-static struct addr
-ip(const char *text)
-{
-	struct addr a;
-
-	assert_int_equal(addr_parse(text, &a), 0);
-	a.port = 4242;
-	return a;
-}
+#include "session_rig.h"
 
 static uint32_t
 begin(struct master *m, struct service *s, enum board_kind kind, const char *from)
 {
-	struct addr peer = ip(from);
-	uint32_t slot = session_new(m->sessions, s, kind, &peer, NULL);
-
-	assert_int_not_equal(slot, SESSION_NONE);
-	return slot;
+	return session_slot(m->sessions, rig_begin(s, kind, from, NULL));
 }
 
 /* As if it had a process; no such process exists. */
@@ -40,10 +26,9 @@ static uint32_t
 begin_process(struct master *m, struct service *s, const char *from)
 {
 	static pid_t pid = 1 << 29;
-	struct session *x = session_at(m->sessions, begin(m, s, BOARD_EXEC, from));
+	struct session *x = rig_begin(s, BOARD_EXEC, from, NULL);
 
-	session_row(m->sessions, x)->pid = ++pid;
-	session_started(m->sessions, x);
+	rig_process(x, ++pid);
 	return session_slot(m->sessions, x);
 }
 
@@ -60,7 +45,7 @@ static void
 check(const struct master *m, const struct service *s, enum board_kind kind, const char *from,
       enum reason expected)
 {
-	struct addr peer = ip(from);
+	struct addr peer = rig_ip(from);
 	enum reason why = judge_peer(m, s, kind, &peer);
 
 	assert_string_equal(reason_name(why), reason_name(expected));
@@ -70,7 +55,7 @@ check(const struct master *m, const struct service *s, enum board_kind kind, con
 static void
 take(struct master *m, struct service *s, const char *from)
 {
-	struct addr peer = ip(from);
+	struct addr peer = rig_ip(from);
 
 	judge_take_source(m, s, &peer);
 	judge_take_service(m, s);
@@ -348,22 +333,6 @@ test_hours(void **state)
 
 /* Rates */
 
-static bool
-is_later(void *arg)
-{
-	struct { struct master *m; int64_t until; } *w = arg;
-
-	return ev_now_ms(w->m->ev) >= w->until;
-}
-
-static void
-run_for(struct master *m, int64_t ms)
-{
-	struct { struct master *m; int64_t until; } w = { m, ev_now_ms(m->ev) + ms };
-
-	rig_run_until(is_later, &w);
-}
-
 /* What a start failed on has changed: it is tried at once, and a failure now is
  * another one. */
 static void
@@ -383,12 +352,12 @@ test_backoff_ends_with_a_change(void **state)
 	assert_int_equal(service_backoff_ms(a), 20000);
 	service_failed(a, path);	/* of one that was under way */
 	assert_int_equal(service_backoff_ms(a), 20000);
-	run_for(m, 500);
+	rig_run_for(500);
 	assert_true(service_in_backoff(a));
 	f = fopen(path, "w");
 	assert_non_null(f);
 	assert_int_equal(fclose(f), 0);
-	run_for(m, 500);
+	rig_run_for(500);
 	assert_true(ev_now_ms(m->ev) - begin < 20000);
 	assert_false(service_in_backoff(a));
 	assert_int_equal(service_backoff_ms(a), 0);
@@ -396,7 +365,7 @@ test_backoff_ends_with_a_change(void **state)
 	service_live(a)->backoff_ms = 10000;
 	service_failed(a, path);
 	assert_int_equal(unlink(path), 0);
-	run_for(m, 500);
+	rig_run_for(500);
 	assert_false(service_in_backoff(a));
 }
 
@@ -435,7 +404,7 @@ test_rate(void **state)
 
 	take(m, f, "192.0.2.1");
 	assert_int_equal(judge_room(m, f, BOARD_EXEC), JUDGE_WAIT_RATE);
-	run_for(m, 20);
+	rig_run_for(20);
 	assert_int_equal(judge_room(m, f, BOARD_EXEC), JUDGE_ACCEPT);
 	assert_int_equal(judge_wait_ms(m, f, NULL), 0);
 }
@@ -449,7 +418,7 @@ test_rate_per_source(void **state)
 		"service b { listen = unix:%DIR%/b  exec = /bin/true  %USER%\n"
 		"  limits { rate_per_source = 1/20ms } }");
 	struct service *a = rig_service("a"), *b = rig_service("b");
-	struct addr peer = ip("192.0.2.9"), nobody = { 0 };
+	struct addr peer = rig_ip("192.0.2.9"), nobody = { 0 };
 
 	(void)state;
 	take(m, a, "192.0.2.1");
@@ -467,7 +436,7 @@ test_rate_per_source(void **state)
 	}
 	take(m, b, "192.0.2.1");
 	check(m, b, BOARD_EXEC, "192.0.2.1", REASON_SOURCE_RATE);
-	run_for(m, 20);
+	rig_run_for(20);
 	check(m, b, BOARD_EXEC, "192.0.2.1", REASON_NONE);
 }
 
@@ -496,7 +465,7 @@ test_not_served_yet(void **state)
 		"service q { listen = unix:%DIR%/q  exec = /bin/true  %USER%\n"
 		"  limits { instances = 1  per_source = 1 } }");
 	struct service *q = rig_service("q");
-	struct addr peer = ip("192.0.2.1");
+	struct addr peer = rig_ip("192.0.2.1");
 	uint32_t slot = session_new_waiting(m->sessions, q, BOARD_EXEC, &peer, NULL);
 	struct session *x = session_at(m->sessions, slot);
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "expire.h"
-#include "master_rig.h"
+#include "session_rig.h"
 #include "spawn.h"
 #include "srctab.h"
 
@@ -41,24 +41,10 @@ set_up(void **state)
 	return 0;
 }
 
-static struct addr
-ip(const char *text)
-{
-	struct addr addr;
-
-	assert_int_equal(addr_parse(text, &addr), 0);
-	addr.port = 4242;
-	return addr;
-}
-
 static struct session *
 begin(struct service *s, enum board_kind kind)
 {
-	struct addr peer = ip("192.0.2.1"), local = ip("192.0.2.2");
-	uint32_t slot = session_new(m->sessions, s, kind, &peer, &local);
-
-	assert_int_not_equal(slot, SESSION_NONE);
-	return session_at(m->sessions, slot);
+	return rig_begin(s, kind, "192.0.2.1", "192.0.2.2");
 }
 
 static struct session *
@@ -66,8 +52,7 @@ begin_process(struct service *s, pid_t pid)
 {
 	struct session *x = begin(s, BOARD_EXEC);
 
-	session_row(m->sessions, x)->pid = pid;
-	session_started(m->sessions, x);
+	rig_process(x, pid);
 	return x;
 }
 
@@ -82,20 +67,10 @@ reaped(struct session *x, int status)
 	session_reaped(m->sessions, x, status, &usage);
 }
 
-/* A line with these parts; in between stands how long it took. */
-static void
-check_log_parts(const char *first, const char *second)
-{
-	const char *text = rig_log(), *at = strstr(text, first);
-
-	if (!at || !strstr(at, second))
-		fail_msg("expected %s...%s found %s", first, second, text);
-}
-
 static void
 check_log(const char *expected)
 {
-	check_log_parts(expected, "");
+	rig_check_log(expected, "");
 }
 
 static void
@@ -204,7 +179,7 @@ test_ends(void **state)
 	assert_int_equal(sessions_count(m->sessions), 0);
 	assert_int_equal(service_counters(a)->ended, 1);
 	assert_int_equal(service_counters(a)->failed, 0);
-	check_log_parts("end svc=a conn=1 pid=536870912 peer=192.0.2.1:4242 exit=0 ms=",
+	rig_check_log("end svc=a conn=1 pid=536870912 peer=192.0.2.1:4242 exit=0 ms=",
 			" cpu_ms=2005 rss_kb=77\n");
 	/* what it has written to stderr may still come */
 	assert_true(board_recent(m->board, 1 << 29, slot, generation, &recent));
@@ -278,7 +253,7 @@ test_two_halves(void **state)
 	x->bytes_in = 5;
 	x->bytes_out = 6;
 	session_untalked(m->sessions, x);
-	check_log_parts("end svc=a conn=3 peer=192.0.2.1:4242 ms=", " in=5 out=6\n");
+	rig_check_log("end svc=a conn=3 peer=192.0.2.1:4242 ms=", " in=5 out=6\n");
 	assert_int_equal(service_counters(a)->ended, 3);
 }
 
@@ -300,19 +275,11 @@ test_settings_of_its_begin(void **state)
 
 /* Stopping: TERM, and KILL to those that don't go. */
 
-static bool
-is_free(void *arg)
-{
-	return session_at(m->sessions, *(uint32_t *)arg) == NULL;
-}
-
 static void
 check_stopped(struct session *x, const char *expected)
 {
-	uint32_t slot = session_slot(m->sessions, x);
-
 	assert_int_equal(session_row(m->sessions, x)->state, BOARD_ENDING);
-	rig_run_until(is_free, &slot);
+	rig_run_until_free(x);
 	check_log(expected);
 }
 
@@ -351,12 +318,9 @@ test_stop_reaches_the_group(void **state)
 	helper = fork();
 	assert_true(helper >= 0);
 	if (helper == 0) {
-		sigset_t none;
-
 		(void)setsid();
 		if (fork() == 0) {
-			(void)sigemptyset(&none);
-			(void)sigprocmask(SIG_SETMASK, &none, NULL);
+			rig_unblock();
 			(void)close(fds[0]);
 			if (write(fds[1], "x", 1) != 1)
 				_exit(1);
@@ -405,13 +369,12 @@ static void
 test_untalked_handler_is_made_to_go(void **state)
 {
 	struct session *x = begin_process(a, rig_child(true));
-	uint32_t slot = session_slot(m->sessions, x);
 
 	(void)state;
 	session_talked(m->sessions, x);
 	session_untalked(m->sessions, x);
 	assert_int_equal(x->signalled, 0);
-	rig_run_until(is_free, &slot);
+	rig_run_until_free(x);
 	check_log("signal=KILL");
 }
 
@@ -453,7 +416,7 @@ test_retired_service(void **state)
 static void
 test_a_waiting_one(void **state)
 {
-	struct addr peer = ip("192.0.2.1");
+	struct addr peer = rig_ip("192.0.2.1");
 	uint32_t slot = session_new_waiting(m->sessions, a, BOARD_EXEC, &peer, NULL);
 	struct session *x = session_at(m->sessions, slot);
 

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #include "expire.h"
-#include "master_rig.h"
+#include "loopback.h"
+#include "session_rig.h"
 #include "setup.h"
 #include "swap.h"
 
@@ -109,23 +110,14 @@ swap_badly(const char *text, const char *reason)
 		assert_null(services_at(m->services, i));
 }
 
-static struct sockaddr_in
-loopback(uint16_t port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
-
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return in;
-}
-
 static bool
 answers_port(uint16_t port)
 {
-	struct sockaddr_in in = loopback(port);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool yes = connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0;
+	int fd = loopback_connect(port);
+	bool yes = fd != -1;
 
-	(void)close(fd);
+	if (yes)
+		(void)close(fd);
 	return yes;
 }
 
@@ -161,14 +153,10 @@ is_there(const char *name)
 static uint16_t
 free_port(void)
 {
-	struct sockaddr_in in = loopback(0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(in);
+	uint16_t port;
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-	(void)close(fd);
-	return ntohs(in.sin_port);
+	(void)close(loopback_bind(&port));
+	return port;
 }
 
 static int
@@ -281,29 +269,26 @@ test_changed_settings(void **state)
 static void
 test_busy_port(void **state)
 {
-	struct sockaddr_in in = loopback(0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(in);
+	uint16_t port;
+	int fd = loopback_bind(&port);
 	char text[1024], reason[128];
 
 	(void)state;
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)) | listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	assert_int_equal(listen(fd, 1), 0);
 	m = rig_start(ONE);
 	(void)snprintf(text, sizeof(text),
 		       "service b { listen = unix:%%DIR%%/b  exec = /bin/true  %%USER%% }\n"
 		       "service a { listen = { \"unix:%%DIR%%/a\", \"tcp:127.0.0.1:0\",\n"
-		       "  \"tcp:127.0.0.1:%u\" }  exec = /bin/true  %%USER%% }\n",
-		       ntohs(in.sin_port));
+		       "  \"tcp:127.0.0.1:%u\" }  exec = /bin/true  %%USER%% }\n", port);
 	(void)snprintf(reason, sizeof(reason), "test.conf:4: service a: tcp:127.0.0.1:%u: bind: "
-		       "Address already in use", ntohs(in.sin_port));
+		       "Address already in use", port);
 	for (int i = 0; i < 3; i++)
 		swap_badly(text, reason);
 	assert_false(is_there("b"));
 	assert_true(answers_path("a", SOCK_STREAM));
 	(void)close(fd);
 	swap_well(text, " ~a(listen) +b");
-	assert_true(answers_port(ntohs(in.sin_port)));
+	assert_true(answers_port(port));
 }
 
 /* From one address to all of them and back: the old socket serves until the
@@ -404,23 +389,13 @@ test_port_0(void **state)
 	assert_int_equal(listeners_count(m->listeners), 2);
 }
 
-static bool
-one_is_left(void *arg)
-{
-	(void)arg;
-	return sessions_count(m->sessions) == 1;
-}
-
 static uint32_t
 begin(const char *service)
 {
-	struct service *s = rig_service(service);
-	uint32_t slot = session_new(m->sessions, s, BOARD_EXEC, NULL, NULL);
-	struct session *x = session_at(m->sessions, slot);
+	struct session *x = rig_begin(rig_service(service), BOARD_EXEC, NULL, NULL);
 
-	session_row(m->sessions, x)->pid = rig_child(false);
-	session_started(m->sessions, x);
-	return slot;
+	rig_process(x, rig_child(false));
+	return session_slot(m->sessions, x);
 }
 
 #define KEPT "service k { listen = unix:%DIR%/k  exec = /bin/true  %USER%  on_reload = keep }\n"
@@ -441,7 +416,7 @@ test_running_handlers(void **state)
 	old = rig_service("k");
 	swap_well("", " -k -t");
 	assert_int_equal(sessions_count(m->sessions), 3);
-	rig_run_until(one_is_left, NULL);
+	rig_run_until_sessions(1);
 	assert_non_null(session_at(m->sessions, kept));
 	assert_int_equal(listeners_count(m->listeners), 0);
 	/* the same name again: a service of its own */

@@ -140,23 +140,12 @@ begin(struct test *t, const struct msg_ask *a, uint32_t slot)
 {
 	struct msg_session s = { .handle = a->handle,
 				 .handle_generation = a->handle_generation,
-				 .slot = slot, .generation = 100 + slot };
+				 .slot = slot, .generation = RIG_GENERATION(slot) };
 	int sv[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
-				    0, sv), 0);
+	rig_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, sv);
 	assert_int_equal(udp_session(t->udp, &s, sv[0]), 0);
 	return sv[1];
-}
-
-static struct msg_ended
-ended(struct test *t, uint32_t slot)
-{
-	struct msg_ended m = rig_message(t->rig, MSG_ENDED).ended;
-
-	assert_int_equal(m.slot, slot);
-	assert_int_equal(m.generation, 100 + slot);
-	return m;
 }
 
 static void
@@ -165,14 +154,17 @@ put(int fd, const char *text)
 	assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
 }
 
-static void
-expect(struct test *t, int fd, const char *text)
+/* A client, whose "x" has begun the session 1; its handler's end. */
+static int
+serve_session(struct test *t, struct msg_dgram m, int *ret_client)
 {
-	static char buf[65536];
-	size_t n = rig_read(t->rig, fd, buf, sizeof buf);
+	struct msg_ask a;
 
-	assert_int_equal(n, strlen(text));
-	assert_memory_equal(buf, text, n);
+	serve(t, m);
+	*ret_client = client(t);
+	put(*ret_client, "x");
+	a = asked(t);
+	return begin(t, &a, 1);
 }
 
 static void
@@ -206,10 +198,10 @@ test_internal_asks_once(void **state)
 	assert_int_equal(a.local.port, ntohs(t->at.sin_port));
 	assert_memory_equal(a.local.ip, "\x7f\0\0\1", 4);
 	say(t, &a, REASON_NONE, 60000);
-	expect(t, fd, "one");
-	expect(t, fd, "two");
+	rig_expect_text(t->rig, fd, "one");
+	rig_expect_text(t->rig, fd, "two");
 	put(fd, "three");
-	expect(t, fd, "three");
+	rig_expect_text(t->rig, fd, "three");
 	assert_false(rig_has(t->rig, MSG_ASK));
 	c = rig_message(t->rig, MSG_COUNT).count;
 	assert_int_equal(c.listener, 3);
@@ -235,7 +227,7 @@ test_answer_comes_from_the_address_used(void **state)
 	a = asked(t);
 	assert_memory_equal(a.local.ip, "\x7f\0\x09\x05", 4);
 	say(t, &a, REASON_NONE, 60000);
-	expect(t, fd, "x");
+	rig_expect_text(t->rig, fd, "x");
 	close(fd);
 }
 
@@ -281,7 +273,7 @@ test_verdict_is_kept_as_long_as_said(void **state)
 	say(t, &a, REASON_NONE, 1000);		/* out of date: means nothing */
 	expect_nothing(t, fd);
 	say(t, &b, REASON_NONE, 1000);
-	expect(t, fd, "2");
+	rig_expect_text(t->rig, fd, "2");
 	close(fd);
 }
 
@@ -299,32 +291,32 @@ test_verdict_for_so_many(void **state)
 	a = asked(t);
 	rig_run(t->rig, 10);
 	say_for(t, &a, 2);
-	expect(t, fd, "1");
-	expect(t, fd, "2");
+	rig_expect_text(t->rig, fd, "1");
+	rig_expect_text(t->rig, fd, "2");
 	expect_nothing(t, fd);
 	b = asked(t);			/* at once, for what still waits */
 	assert_int_equal(b.handle, a.handle);
 	say(t, &a, REASON_ACCESS, 1000);	/* out of date */
 	say_for(t, &b, 1);
-	expect(t, fd, "3");
+	rig_expect_text(t->rig, fd, "3");
 	b = asked(t);
 	say_for(t, &b, 4);
-	expect(t, fd, "4");
-	expect(t, fd, "5");
+	rig_expect_text(t->rig, fd, "4");
+	rig_expect_text(t->rig, fd, "5");
 	put(fd, "6");			/* two are left */
 	put(fd, "7");
-	expect(t, fd, "6");
-	expect(t, fd, "7");
+	rig_expect_text(t->rig, fd, "6");
+	rig_expect_text(t->rig, fd, "7");
 	rig_run(t->rig, 10);
 	assert_false(rig_has(t->rig, MSG_ASK));
 	put(fd, "8");
 	b = asked(t);
 	expect_nothing(t, fd);
 	say_for(t, &b, 0);		/* any number */
-	expect(t, fd, "8");
+	rig_expect_text(t->rig, fd, "8");
 	for (int i = 0; i < 50; i++) {
 		put(fd, "x");
-		expect(t, fd, "x");
+		rig_expect_text(t->rig, fd, "x");
 	}
 	assert_false(rig_has(t->rig, MSG_ASK));
 	close(fd);
@@ -375,7 +367,7 @@ test_so_many_of_a_dropped_socket(void **state)
 	udp_dgram_drop(t->udp, &drop);
 	fd_close(&t->server);
 	say_for(t, &a, 1);
-	expect(t, fd, "one");
+	rig_expect_text(t->rig, fd, "one");
 	expect_nothing(t, fd);
 	assert_false(rig_has(t->rig, MSG_ASK));
 	again = socket(AF_INET, SOCK_DGRAM, 0);		/* it is closed */
@@ -535,7 +527,7 @@ test_queue_while_asking_is_bounded(void **state)
 	rig_run(t->rig, 20);
 	say(t, &a, REASON_NONE, 60000);
 	for (int i = 0; i < 8; i++)
-		expect(t, fd, "x");
+		rig_expect_text(t->rig, fd, "x");
 	expect_nothing(t, fd);
 	assert_int_equal(rig_message(t->rig, MSG_COUNT).count.queue, 12);
 	close(fd);
@@ -559,8 +551,8 @@ test_asks_again(void **state)
 	assert_int_equal(b.handle, a.handle);
 	say(t, &a, REASON_ACCESS, 1000);	/* too late */
 	say(t, &b, REASON_NONE, 1000);
-	expect(t, fd, "first");
-	expect(t, fd, "second");
+	rig_expect_text(t->rig, fd, "first");
+	rig_expect_text(t->rig, fd, "second");
 	close(fd);
 }
 
@@ -578,17 +570,17 @@ test_session(void **state)
 	put(fd, "two");
 	a = asked(t);
 	handler = begin(t, &a, 5);
-	expect(t, handler, "one");
-	expect(t, handler, "two");
+	rig_expect_text(t->rig, handler, "one");
+	rig_expect_text(t->rig, handler, "two");
 	put(handler, "answer");
-	expect(t, fd, "answer");
+	rig_expect_text(t->rig, fd, "answer");
 	put(fd, "three");
-	expect(t, handler, "three");
+	rig_expect_text(t->rig, handler, "three");
 	other = client(t);		/* another peer, another question */
 	put(other, "x");
 	assert_int_not_equal(asked(t).peer.port, a.peer.port);
 	close(handler);
-	m = ended(t, 5);
+	m = rig_ended(t->rig, 5);
 	assert_int_equal(m.error, 0);
 	assert_int_equal(m.datagrams_in, 3);
 	assert_int_equal(m.datagrams_out, 1);
@@ -614,19 +606,19 @@ test_session_empty_datagrams(void **state)
 	a = asked(t);
 	handler = begin(t, &a, 1);
 	put(fd, "x");
-	expect(t, handler, "x");	/* no end of file before it */
+	rig_expect_text(t->rig, handler, "x");	/* no end of file before it */
 	put(handler, "");		/* nor from the handler */
 	put(handler, "y");
 	rig_readable(t->rig, fd);
 	assert_int_equal(recv(fd, &c, 1, 0), 0);
-	expect(t, fd, "y");
+	rig_expect_text(t->rig, fd, "y");
 	put(handler, "");
 	put(handler, "z");
 	close(handler);
 	rig_readable(t->rig, fd);
 	assert_int_equal(recv(fd, &c, 1, 0), 0);
-	expect(t, fd, "z");
-	assert_int_equal(ended(t, 1).dropped, 1);
+	rig_expect_text(t->rig, fd, "z");
+	assert_int_equal(rig_ended(t->rig, 1).dropped, 1);
 	close(fd);
 }
 
@@ -645,30 +637,30 @@ test_session_once(void **state)
 	put(fd, "more");
 	a = asked(t);
 	handler = begin(t, &a, 1);
-	expect(t, handler, "in");
+	rig_expect_text(t->rig, handler, "in");
 	assert_int_equal(recv(handler, &c, 1, 0), 0);
 	put(handler, "out");
-	expect(t, fd, "out");
+	rig_expect_text(t->rig, fd, "out");
 	put(fd, "");
 	expect_nothing(t, fd);
 	close(handler);
-	m = ended(t, 1);
+	m = rig_ended(t->rig, 1);
 	assert_int_equal(m.dropped, 0);
 	assert_int_equal(m.datagrams_in, 1);
 	/* each of the others has a handler of its own */
 	a = asked(t);
 	handler = begin(t, &a, 2);
-	expect(t, handler, "more");
+	rig_expect_text(t->rig, handler, "more");
 	close(handler);
-	assert_int_equal(ended(t, 2).datagrams_in, 1);
+	assert_int_equal(rig_ended(t->rig, 2).datagrams_in, 1);
 	/* an empty one is an end of file at once */
 	a = asked(t);
 	handler = begin(t, &a, 3);
 	assert_int_equal(recv(handler, &c, 1, 0), 0);
 	put(handler, "empty");
-	expect(t, fd, "empty");
+	rig_expect_text(t->rig, fd, "empty");
 	close(handler);
-	assert_int_equal(ended(t, 3).dropped, 0);
+	assert_int_equal(rig_ended(t->rig, 3).dropped, 0);
 	close(fd);
 }
 
@@ -688,25 +680,24 @@ test_session_of_a_handler_that_is_gone(void **state)
 	put(fd, "one");
 	a = asked(t);
 	handler = begin(t, &a, 1);
-	expect(t, handler, "one");
+	rig_expect_text(t->rig, handler, "one");
 	close(handler);
 	put(fd, "two");
-	(void)ended(t, 1);
+	(void)rig_ended(t->rig, 1);
 	a = asked(t);
 	handler = begin(t, &a, 2);
-	expect(t, handler, "two");
+	rig_expect_text(t->rig, handler, "two");
 	close(handler);
-	(void)ended(t, 2);
+	(void)rig_ended(t->rig, 2);
 
 	put(fd, "never read");
 	a = asked(t);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
-				    0, sv), 0);
+	rig_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, sv);
 	close(sv[1]);
 	s.handle = a.handle;
 	s.handle_generation = a.handle_generation;
 	assert_int_equal(udp_session(t->udp, &s, sv[0]), 0);
-	m = ended(t, 3);
+	m = rig_ended(t->rig, 3);
 	assert_int_equal(m.datagrams_in, 1);
 	assert_int_equal(m.dropped, 1);
 	rig_run(t->rig, 50);
@@ -718,22 +709,17 @@ static void
 test_session_idle(void **state)
 {
 	struct test *t = *state;
-	struct msg_ask a;
 	int fd, handler;
 	int64_t begin_ms;
 	char c;
 
-	serve(t, (struct msg_dgram){ .idle_ms = 200, .max = 10 });
-	fd = client(t);
-	put(fd, "x");
-	a = asked(t);
-	handler = begin(t, &a, 1);
+	handler = serve_session(t, (struct msg_dgram){ .idle_ms = 200, .max = 10 }, &fd);
 	begin_ms = ev_now_ms(t->rig->ev);
-	expect(t, handler, "x");
+	rig_expect_text(t->rig, handler, "x");
 	rig_run(t->rig, 150);
 	put(handler, "still here");
-	expect(t, fd, "still here");
-	assert_int_equal(ended(t, 1).error, ETIMEDOUT);
+	rig_expect_text(t->rig, fd, "still here");
+	assert_int_equal(rig_ended(t->rig, 1).error, ETIMEDOUT);
 	assert_in_range(ev_now_ms(t->rig->ev) - begin_ms, 340, 900);
 	assert_int_equal(recv(handler, &c, 1, 0), 0);
 	close(handler);
@@ -746,21 +732,16 @@ test_session_handler_is_slow(void **state)
 {
 	struct test *t = *state;
 	static char big[30000];
-	struct msg_ask a;
 	struct msg_ended m;
 	int fd, handler;
 
-	serve(t, (struct msg_dgram){ .max = 10 });
-	fd = client(t);
-	put(fd, "x");
-	a = asked(t);
-	handler = begin(t, &a, 1);
+	handler = serve_session(t, (struct msg_dgram){ .max = 10 }, &fd);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(send(fd, big, sizeof big, 0), sizeof big);
 		rig_run(t->rig, 1);
 	}
 	close(handler);
-	m = ended(t, 1);
+	m = rig_ended(t->rig, 1);
 	assert_int_equal(m.datagrams_in, 101);
 	assert_in_range(m.dropped, 80, 100);
 	close(fd);
@@ -770,23 +751,18 @@ static void
 test_session_max(void **state)
 {
 	struct test *t = *state;
-	struct msg_ask a;
 	struct msg_count c;
 	int fd, other, handler;
 
-	serve(t, (struct msg_dgram){ .max = 1 });
-	fd = client(t);
+	handler = serve_session(t, (struct msg_dgram){ .max = 1 }, &fd);
 	other = client(t);
-	put(fd, "x");
-	a = asked(t);
-	handler = begin(t, &a, 1);
 	put(other, "x");
 	c = rig_message(t->rig, MSG_COUNT).count;
 	assert_int_equal(c.denied, 1);
 	assert_int_equal(c.reason, REASON_SESSION_MAX);
 	assert_false(rig_has(t->rig, MSG_ASK));
 	close(handler);
-	(void)ended(t, 1);
+	(void)rig_ended(t->rig, 1);
 	put(other, "y");
 	(void)asked(t);
 	close(fd);
@@ -806,9 +782,9 @@ test_session_that_cannot_be(void **state)
 	char c;
 
 	serve(t, (struct msg_dgram){ .max = 10 });
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv), 0);
+	rig_pair(SOCK_SEQPACKET, sv);
 	assert_int_equal(udp_session(t->udp, &s, sv[0]), 0);
-	assert_int_equal(ended(t, 4).error, ECANCELED);
+	assert_int_equal(rig_ended(t->rig, 4).error, ECANCELED);
 	assert_int_equal(recv(sv[1], &c, 1, 0), 0);	/* it was closed */
 	close(sv[1]);
 
@@ -818,11 +794,11 @@ test_session_that_cannot_be(void **state)
 	s.handle = a.handle;
 	s.handle_generation = a.handle_generation;
 	assert_int_equal(udp_session(t->udp, &s, -1), 0);
-	assert_int_equal(ended(t, 4).error, EMFILE);
+	assert_int_equal(rig_ended(t->rig, 4).error, EMFILE);
 	put(fd, "y");			/* begins anew */
 	a = asked(t);
 	close(begin(t, &a, 4));
-	(void)ended(t, 4);
+	(void)rig_ended(t->rig, 4);
 	close(fd);
 }
 
@@ -830,18 +806,13 @@ static void
 test_session_closed_by_master(void **state)
 {
 	struct test *t = *state;
-	struct msg_ask a;
 	int fd, handler;
 	char c;
 
-	serve(t, (struct msg_dgram){ .max = 10 });
-	fd = client(t);
-	put(fd, "x");
-	a = asked(t);
-	handler = begin(t, &a, 1);
+	handler = serve_session(t, (struct msg_dgram){ .max = 10 }, &fd);
 	slots_close(t->rig->slots, 1, 101);
-	assert_int_equal(ended(t, 1).error, ECANCELED);
-	expect(t, handler, "x");
+	assert_int_equal(rig_ended(t->rig, 1).error, ECANCELED);
+	rig_expect_text(t->rig, handler, "x");
 	assert_int_equal(recv(handler, &c, 1, 0), 0);
 	close(handler);
 	close(fd);
@@ -854,31 +825,26 @@ test_drop_and_again(void **state)
 {
 	struct test *t = *state;
 	struct msg_dgram_drop drop = { .listener = 3 };
-	struct msg_ask a;
 	int fd, other, handler;
 
-	serve(t, (struct msg_dgram){ .max = 10 });
-	fd = client(t);
+	handler = serve_session(t, (struct msg_dgram){ .max = 10 }, &fd);
 	other = client(t);
-	put(fd, "x");
-	a = asked(t);
-	handler = begin(t, &a, 1);
 	udp_dgram_drop(t->udp, &drop);
 	udp_dgram_drop(t->udp, &drop);		/* it is gone: nothing to do */
-	expect(t, handler, "x");
+	rig_expect_text(t->rig, handler, "x");
 	put(other, "nobody");
 	put(fd, "y");
-	expect(t, handler, "y");
+	rig_expect_text(t->rig, handler, "y");
 	put(handler, "z");
-	expect(t, fd, "z");
+	rig_expect_text(t->rig, fd, "z");
 	assert_false(rig_has(t->rig, MSG_ASK));
 	serve(t, (struct msg_dgram){ .max = 10 });
 	put(other, "new");
 	(void)asked(t);
 	put(fd, "more");
-	expect(t, handler, "more");
+	rig_expect_text(t->rig, handler, "more");
 	close(handler);
-	(void)ended(t, 1);
+	(void)rig_ended(t->rig, 1);
 	close(fd);
 	close(other);
 }
@@ -898,12 +864,12 @@ test_dropped_socket_is_closed(void **state)
 	a = asked(t);
 	udp_dgram_drop(t->udp, &drop);
 	handler = begin(t, &a, 1);		/* the master had said so already */
-	expect(t, handler, "x");
+	rig_expect_text(t->rig, handler, "x");
 	fd_close(&t->server);
 	again = socket(AF_INET, SOCK_DGRAM, 0);
 	assert_int_equal(bind(again, (struct sockaddr *)&t->at, sizeof t->at), -1);
 	close(handler);
-	(void)ended(t, 1);
+	(void)rig_ended(t->rig, 1);
 	assert_int_equal(bind(again, (struct sockaddr *)&t->at, sizeof t->at), 0);
 	close(again);
 	close(fd);
@@ -914,7 +880,6 @@ test_link_is_behind(void **state)
 {
 	struct test *t = *state;
 	struct rig *r = t->rig;
-	union msg m = { .ended = { .slot = 1 } };
 	struct msg_ask a;
 	int fd, other;
 
@@ -924,13 +889,11 @@ test_link_is_behind(void **state)
 	put(fd, "x");
 	a = asked(t);
 	say(t, &a, REASON_NONE, 60000);
-	expect(t, fd, "x");
-	msg_link_pause(r->master, true);
-	while (!msg_link_busy(r->link))
-		assert_int_equal(msg_send(r->link, &m, MSG_ENDED, -1), 0);
+	rig_expect_text(t->rig, fd, "x");
+	rig_fill_link(r);
 	put(other, "lost");
 	put(fd, "known");		/* goes on */
-	expect(t, fd, "known");
+	rig_expect_text(t->rig, fd, "known");
 	msg_link_pause(r->master, false);
 	assert_int_equal(rig_message(r, MSG_COUNT).count.queue, 1);
 	assert_false(rig_has(r, MSG_ASK));
@@ -946,7 +909,6 @@ test_link_is_behind_after_so_many(void **state)
 {
 	struct test *t = *state;
 	struct rig *r = t->rig;
-	union msg m = { .ended = { .slot = 1 } };
 	struct msg_count c;
 	struct msg_ask a;
 	int fd;
@@ -957,11 +919,9 @@ test_link_is_behind_after_so_many(void **state)
 		put(fd, "x");
 	a = asked(t);
 	rig_run(r, 10);
-	msg_link_pause(r->master, true);
-	while (!msg_link_busy(r->link))
-		assert_int_equal(msg_send(r->link, &m, MSG_ENDED, -1), 0);
+	rig_fill_link(r);
 	say_for(t, &a, 1);
-	expect(t, fd, "x");
+	rig_expect_text(t->rig, fd, "x");
 	expect_nothing(t, fd);
 	msg_link_pause(r->master, false);
 	c = rig_message(r, MSG_COUNT).count;
@@ -971,7 +931,7 @@ test_link_is_behind_after_so_many(void **state)
 	put(fd, "again");
 	a = asked(t);
 	say_for(t, &a, 1);
-	expect(t, fd, "again");
+	rig_expect_text(t->rig, fd, "again");
 	close(fd);
 }
 
@@ -997,7 +957,7 @@ test_ipv6(void **state)
 	assert_int_equal(a.local.family, AF_INET6);
 	assert_int_equal(a.local.ip[15], 1);
 	say(t, &a, REASON_NONE, 1000);
-	expect(t, peer, "six");
+	rig_expect_text(t->rig, peer, "six");
 	close(peer);
 }
 
@@ -1055,10 +1015,10 @@ test_unix_datagrams(void **state)
 	assert_int_equal(a.local.family, AF_UNIX);
 	rig_run(t->rig, 10);
 	say(t, &a, REASON_NONE, 60000);
-	expect(t, first, "one");
-	expect(t, second, "two");
+	rig_expect_text(t->rig, first, "one");
+	rig_expect_text(t->rig, second, "two");
 	put(second, "three");
-	expect(t, second, "three");
+	rig_expect_text(t->rig, second, "three");
 	assert_false(rig_has(t->rig, MSG_ASK));
 	c = rig_message(t->rig, MSG_COUNT).count;
 	assert_int_equal(c.datagrams_in, 4);
@@ -1083,7 +1043,7 @@ test_unix_verdicts(void **state)
 	a = asked(t);
 	rig_run(t->rig, 10);
 	say_for(t, &a, 1);
-	expect(t, fd, "one");
+	rig_expect_text(t->rig, fd, "one");
 	a = asked(t);
 	say(t, &a, REASON_ACCESS, 60000);
 	put(fd, "three");
