@@ -208,6 +208,20 @@ find_source(struct errlog *e, unsigned account, const struct writer *w)
 	return oldest;
 }
 
+/* Who has begun a line ends it, also if the process is gone meanwhile and can only
+ * be guessed to be somebody's. */
+static struct source *
+find_line(struct errlog *e, unsigned account, pid_t pid)
+{
+	for (int i = 0; i < SOURCES; i++) {
+		struct source *s = &e->source[i];
+
+		if (s->used && s->pid == pid && s->account == account && (s->len > 0 || s->skip))
+			return s;
+	}
+	return NULL;
+}
+
 /* Reading */
 
 static pid_t
@@ -230,11 +244,14 @@ take_write(struct errlog *e, unsigned account, int i)
 	struct msghdr *h = &e->head[i].msg_hdr;
 	pid_t pid = sender_pid(h);
 	struct writer w = writers_find(e->writers, pid, account, ev_now_ms(e->ev));
-	struct source *s = find_source(e, account, &w);
+	struct source *s = w.sure ? NULL : find_line(e, account, pid);
 
-	/* several may share the place of what is no session's */
-	if (w.slot == WRITER_UNKNOWN && s->pid != pid && s->len > 0)
-		end_line(e, s);
+	if (s == NULL) {
+		s = find_source(e, account, &w);
+		/* several may share the place of what is no session's */
+		if (w.slot == WRITER_UNKNOWN && s->pid != pid && s->len > 0)
+			end_line(e, s);
+	}
 	s->pid = pid;
 	s->last_ms = ev_now_ms(e->ev);
 	add_lines(e, s, e->data[i], e->head[i].msg_len);

@@ -81,7 +81,7 @@ static void
 consider(struct writer *w, int *n, uint32_t slot, uint32_t generation, uint32_t service)
 {
 	if (++*n == 1) {
-		*w = (struct writer){ slot, generation, service };
+		*w = (struct writer){ slot, generation, service, false };
 		return;
 	}
 	w->slot = WRITER_UNKNOWN;
@@ -92,7 +92,7 @@ consider(struct writer *w, int *n, uint32_t slot, uint32_t generation, uint32_t 
 static struct writer
 by_account(const struct board *b, unsigned account)
 {
-	struct writer w = { WRITER_UNKNOWN, 0, WRITER_UNKNOWN };
+	struct writer w = { WRITER_UNKNOWN, 0, WRITER_UNKNOWN, false };
 	struct board_recent recent;
 	int n = 0;
 
@@ -112,10 +112,11 @@ by_account(const struct board *b, unsigned account)
 static struct writer
 search(const struct board *b, pid_t pid, unsigned account)
 {
-	struct writer w = { WRITER_UNKNOWN, 0, WRITER_UNKNOWN };
+	struct writer w = { WRITER_UNKNOWN, 0, WRITER_UNKNOWN, false };
 	pid_t leader = getsid(pid);	/* -1 if it is gone already */
 
-	if (!by_process(b, pid, leader, &w) && leader == -1)
+	w.sure = by_process(b, pid, leader, &w);
+	if (!w.sure && leader == -1)
 		w = by_account(b, account);
 	return w;
 }

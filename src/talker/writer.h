@@ -8,6 +8,7 @@
 #ifndef HATCHD_WRITER_H
 #define HATCHD_WRITER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,6 +19,7 @@
 struct writer {
 	uint32_t slot, generation;	/* slot WRITER_UNKNOWN: no one session's */
 	uint32_t service;		/* WRITER_UNKNOWN: no one service's */
+	bool sure;			/* by its number or its leader's, not by elimination */
 };
 
 struct writers;			/* remembers those that wrote lately */

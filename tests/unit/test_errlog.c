@@ -168,6 +168,24 @@ test_child_of_a_handler(void **state)
 	in_grandchild(t, false, UINT32_MAX, "stranger");
 }
 
+/* A child that wrote a part of its line before it was over with its session writes
+ * the rest of that line, whoever else it may be taken for. */
+static void
+test_line_of_a_session_that_ends(void **state)
+{
+	struct test *t = *state;
+
+	enter(t, 1, getpid());
+	put(t, "ls: ");
+	board_slot(t->rig->board, 1)->kind = BOARD_FREE;
+	board_slot(t->rig->board, 1)->pid = 0;
+	board_slot(t->rig->board, 1)->generation++;
+	put(t, "no such file\n");
+	line(t, 1, "ls: no such file");
+	put(t, "stranger\n");
+	line(t, UINT32_MAX, "stranger");
+}
+
 /* The number of a process is used again: what is remembered ends with the
  * session. */
 static void
@@ -295,6 +313,7 @@ main(void)
 		TEST(test_S20_bytes_are_passed_for_the_master_to_escape),
 		TEST(test_unknown_sender),
 		TEST(test_child_of_a_handler),
+		TEST(test_line_of_a_session_that_ends),
 		TEST(test_next_session_of_the_same_process),
 		TEST(test_long_line),
 		TEST(test_rate_and_suppressed),
