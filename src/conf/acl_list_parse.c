@@ -104,6 +104,11 @@ take_all(struct parser *p, char *text, size_t len)
 	size_t bytes;
 	char *word;
 
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		bad_line(p, 1, NULL, "the file begins with a byte order mark: save it as UTF-8 "
+			 "without one");
+		return;
+	}
 	while (p->bad < ACL_LIST_BAD && (word = next_line(&text, end, &bytes))) {
 		line++;
 		if (line > ACL_LIST_LINES) {

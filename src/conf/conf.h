@@ -47,7 +47,7 @@ enum {				/* bits of log_events */
 
 struct conf_listen {		/* one string of listen = { } */
 	const char *text;	/* as written, for messages */
-	const char *host;	/* address literal or name; NULL: any */
+	const char *host;	/* canonical address or name; NULL: any */
 	const char *path;	/* UNIX; abstract ones begin with '@'; else NULL */
 	int line;		/* in the service's file */
 	uint16_t port, port_last;	/* host byte order; equal unless a range */
@@ -182,11 +182,17 @@ struct conf_service {
 
 _Static_assert(CONF_LISTENERS <= UINT8_MAX, "n_listen is too small");
 
+struct conf_place {		/* of a setting; file NULL: it isn't set */
+	const char *file;
+	int line;
+};
+
 struct conf {
 	const char *file;	/* the main file */
 	const char *user;	/* the talker's account */
 	const struct conf_account *talker;	/* NULL if not started by root */
 	const char *log;	/* "syslog", "stderr", path */
+	struct conf_place log_at, control_at;
 	enum conf_log_format log_format;
 	const char *control;	/* path; NULL: none */
 	const char *control_group;	/* NULL: none */

@@ -100,8 +100,19 @@ check_proxy(struct conf_admit *a, struct conf_draft *d, const struct conf_given 
 	char name[64];
 
 	if (d->proxy.from && !sh->connections) {
-		conf_check_problem(a->problems, d, given, SET_FROM, "proxy.from needs wait = no and "
-				   "a stream listener or tcpmux%s%s", origin(given, SET_FROM),
+		conf_check_problem(a->problems, d, given, SET_FROM, "proxy.from needs wait = no "
+				   "and a stream listener%s%s", origin(given, SET_FROM),
+				   schema_set_has(&given->set, SET_FROM) ? "" :
+				   "; proxy { from = { } } says that it isn't meant here");
+		return false;
+	}
+	/* the address that was judged there was the proxy's, and what follows the line
+	 * is the client's */
+	if (d->proxy.from && d->common.tcpmux && d->s.internal != INTERNAL_TCPMUX) {
+		conf_check_problem(a->problems, d, given, SET_FROM, "proxy.from can't be used with "
+				   "tcpmux: set proxy on the service with internal = "
+				   "\"tcpmux\"%s%s",
+				   origin(given, SET_FROM),
 				   schema_set_has(&given->set, SET_FROM) ? "" :
 				   "; proxy { from = { } } says that it isn't meant here");
 		return false;
@@ -161,6 +172,36 @@ check_linger(struct conf_admit *a, struct conf_draft *d, const struct conf_given
 		conf_check_problem(a->problems, d, given, SET_LINGER,
 				   "timeouts.linger can't be used with internal");
 	d->timeouts.linger_ms = a->builtin->timeouts.linger_ms;
+}
+
+/* Datagrams of an internal service are no sessions. */
+static void
+check_total(struct conf_admit *a, struct conf_draft *d, const struct conf_given *given,
+	    const struct shape *sh)
+{
+	if (d->s.internal == INTERNAL_NONE || sh->connections)
+		return;
+	if (is_own(a, d, given, SET_TOTAL))
+		conf_check_problem(a->problems, d, given, SET_TOTAL, "timeouts.total can't be used "
+				   "with internal and datagrams only");
+	d->timeouts.total_ms = a->builtin->timeouts.total_ms;
+}
+
+/* What is said about refusing where nobody is refused. */
+static void
+check_refusals(struct conf_admit *a, const struct conf_draft *d, const struct conf_given *given,
+	       const struct shape *sh)
+{
+	char name[64];
+
+	if (d->common.wait && is_own(a, d, given, SET_WHEN_FULL))
+		problems_warn(a->problems, d->s.file, given->line[SET_WHEN_FULL],
+			      "service %s: %s: with wait = yes clients always wait", d->s.name,
+			      schema_name(SET_WHEN_FULL, false, name));
+	if (!sh->connections && is_own(a, d, given, SET_REFUSE))
+		problems_warn(a->problems, d->s.file, given->line[SET_REFUSE],
+			      "service %s: %s is only sent with wait = no and a stream listener or "
+			      "tcpmux", d->s.name, schema_name(SET_REFUSE, false, name));
 }
 
 /* Limits that hatchd can't judge. */
@@ -300,7 +341,9 @@ conf_admit_check(struct conf_admit *a, struct conf_draft *d, const struct conf_g
 	check_connections(a, d, given, &sh);
 	check_idle(a, d, given, &sh);
 	check_linger(a, d, given);
+	check_total(a, d, given, &sh);
 	check_sources(a, d, given, &sh);
+	check_refusals(a, d, given, &sh);
 	d->banner.open_bytes = banner_bytes(a, d, given, SET_OPEN, d->banner.open, &a->open);
 	d->banner.refuse_bytes = banner_bytes(a, d, given, SET_REFUSE, d->banner.refuse,
 					      &a->refuse);

@@ -216,8 +216,11 @@ put_global(struct conf_build *b, enum schema_id id, const struct conf_text *v, i
 		return;
 	}
 	schema_set_add(&b->global.set, id);
-	b->global.line[id] = n ? v[0].line : b->entry->line;
+	b->global.line[id] = v ? v[0].line : b->entry->line;
 	b->global_file[id] = b->to.file;
+	if (id == SET_LOG || id == SET_CONTROL)
+		*(id == SET_LOG ? &b->conf->log_at : &b->conf->control_at) =
+			(struct conf_place){ .file = b->to.file, .line = b->global.line[id] };
 	if (schema[id].type != SCHEMA_SUB)
 		(void)conf_value_set(&b->to, id, b->conf, v, n);
 }
@@ -254,7 +257,7 @@ conf_build_put(struct conf_build *b, enum schema_id id, const struct conf_text *
 		return;
 	}
 	schema_set_add(&b->given.set, id);
-	b->given.line[id] = n ? v[0].line : b->entry->line;
+	b->given.line[id] = v[0].line;
 	ok = schema[id].in == SCHEMA_RLIMITS ? put_rlimit(b, d, id, v) :
 		conf_value_set(&b->to, id, draft_base(d, id), v, n);
 	if (!ok)

@@ -24,7 +24,8 @@ struct arena *conf_build_arena(struct conf_build *b);
 void conf_build_incomplete(struct conf_build *b);
 
 /* An entry, defaults before the first service; title: of a service, interned;
- * file lives as long as b.  Then each of its settings once, then its end. */
+ * file lives as long as b.  Then each of its settings once, then its end.  Of an
+ * empty list n is 0, and v[0] has its line. */
 void conf_build_begin(struct conf_build *b, const struct conf_entry *e, const char *file,
 		      const char *title);
 void conf_build_put(struct conf_build *b, enum schema_id id, const struct conf_text *v, int n);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "conf_address.h"
 #include "conf_admit.h"
 #include "conf_check.h"
 #include "conf_field.h"
@@ -354,60 +355,6 @@ check_owner(struct conf_check *ck, struct conf_draft *d, const struct conf_given
 	}
 }
 
-/* Which of IPv4 (1) and IPv6 (2) a listen opens, as far as its text tells. */
-static unsigned
-families(const struct conf_listen *l)
-{
-	switch (l->proto) {
-	case CONF_TCP4:
-	case CONF_UDP4:
-		return 1;
-	case CONF_TCP6:
-	case CONF_UDP6:
-		return 2;
-	default:
-		if (l->host && strchr(l->host, ':'))
-			return 2;
-		if (l->host && l->host[strspn(l->host, "0123456789.")] == '\0')
-			return 1;
-		return 3;
-	}
-}
-
-/* False: another service (or this one) has that address. */
-static bool
-take_address(struct conf_check *ck, const struct conf_service *s, const struct conf_listen *l,
-	     uint32_t kind, const char *text)
-{
-	const struct conf_seen seen = { kind, text, s->name, s->file, l->line };
-	const struct conf_seen *first = conf_seen_before(ck->seen, &seen);
-
-	if (!first)
-		return true;
-	problems_add(ck->problems, s->file, l->line, "service %s: listen: '%s' is taken by service "
-		     "%s, at %s:%d", s->name, l->text, first->service, first->file, first->line);
-	return false;
-}
-
-static void
-check_address(struct conf_check *ck, const struct conf_service *s, const struct conf_listen *l)
-{
-	unsigned port, family, kind, all = families(l);
-
-	if (listen_is_unix(l->proto)) {
-		(void)take_address(ck, s, l, SEEN_PATH, l->path);
-		return;
-	}
-	for (port = l->port; port <= l->port_last; port++) {
-		for (family = 1; family <= 2; family++) {
-			kind = SEEN_PORT + (family << 17 | port << 1 |
-					    listen_is_stream(l->proto)) + 1;
-			if (port && (all & family) && !take_address(ck, s, l, kind, l->host))
-				return;
-		}
-	}
-}
-
 static void
 check_listen(struct conf_check *ck, struct conf_draft *d, const struct conf_given *given)
 {
@@ -417,7 +364,8 @@ check_listen(struct conf_check *ck, struct conf_draft *d, const struct conf_give
 		conf_check_problem(ck->problems, d, given, SET_LISTEN, "listen is missing");
 	if (d->s.enabled)
 		for (i = 0; i < d->s.n_listen; i++)
-			check_address(ck, &d->s, &d->s.listen[i]);
+			conf_address_take(ck->seen, ck->problems, &d->s, &d->s.listen[i]);
+	conf_address_groups(ck->problems, d, given);
 }
 
 void

@@ -23,6 +23,7 @@
 struct compiled {
 	struct gate gate;	/* first: it is what is found */
 	struct conf_access of;
+	bool addresses;		/* has files, without uid: and gid: */
 	uint64_t hash;
 };
 
@@ -156,6 +157,8 @@ compare(const void *va, const void *vb)
 
 	if (a->hash != b->hash)
 		return a->hash < b->hash ? -1 : 1;
+	if (a->addresses != b->addresses)
+		return a->addresses ? 1 : -1;
 	if (a->of.max_load != b->of.max_load)
 		return a->of.max_load < b->of.max_load ? -1 : 1;
 	d = compare_rules(a->of.allow, b->of.allow);
@@ -167,12 +170,24 @@ compare(const void *va, const void *vb)
 }
 
 /* Most services say what the one before said, in the very same words. */
+/* Only what is in files can be of one use and not of another: uid: and gid: are seen
+ * late there. */
 static bool
-is_last(const struct conf_gates *g, const struct conf_access *a)
+of_addresses(const struct gate_order *order, const struct conf_rule *r)
+{
+	for (; order->addresses && r && r->text; r++)
+		if (strncmp(r->text, "file:", strlen("file:")) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_last(const struct conf_gates *g, bool addresses, const struct conf_access *a)
 {
 	const struct compiled *c = g->last;
 
-	return c && c->of.allow == a->allow && c->of.deny == a->deny && c->of.hours == a->hours &&
+	return c && c->addresses == addresses && c->of.allow == a->allow &&
+		c->of.deny == a->deny && c->of.hours == a->hours &&
 		c->of.max_pressure == a->max_pressure && c->of.max_load == a->max_load;
 }
 
@@ -180,15 +195,18 @@ static bool
 get(struct conf_gates *g, const struct gate_order *order, const struct conf_access *a,
     const struct gate **ret)
 {
+	bool addresses = of_addresses(order, a->allow);
 	struct compiled key, *c;
 	void *node;
 
 	assert(g->parts.lists);	/* not sealed */
-	if (is_last(g, a)) {
+	if (is_last(g, addresses, a)) {
 		*ret = &g->last->gate;
 		return true;
 	}
-	key = (struct compiled){ .of = *a, .hash = hash_access(a) };
+	key = (struct compiled){
+		.of = *a, .addresses = addresses, .hash = hash_access(a),
+	};
 	node = tfind(&key, &g->root, compare);
 	if (node) {
 		g->last = *(struct compiled **)node;
@@ -243,7 +261,7 @@ conf_gate_list(struct conf_gates *g, const struct conf_rule *from, const char *s
 {
 	const struct gate_order order = {
 		.service = service, .section = "proxy", .allow = "from", .lookup = lookup,
-		.problems = p,
+		.addresses = true, .problems = p,
 	};
 	const struct conf_access a = { .allow = from };
 

@@ -287,6 +287,18 @@ put(struct loader *l, const struct value *v, int n)
 	return 0;
 }
 
+/* Where an empty list of an entry stands. */
+static struct conf_text
+empty_list(const struct loader *l, const struct conf_entry *e, unsigned id)
+{
+	struct conf_text v = { "", e->line };
+
+	for (int i = 0; i < e->n_empty; i++)
+		if (l->entries.empty[e->empty + i].id == (int)id)
+			v.line = l->entries.empty[e->empty + i].line;
+	return v;
+}
+
 /* Tells conf_build the settings of an entry: those with values, which are from
  * up to end, then the empty lists. */
 static int
@@ -294,6 +306,7 @@ take_entry(struct loader *l, const struct conf_entry *e, const char *title, int 
 {
 	struct schema_set left = e->set;
 	const struct value *v;
+	struct conf_text empty;
 	unsigned id;
 	int n, word;
 
@@ -309,8 +322,10 @@ take_entry(struct loader *l, const struct conf_entry *e, const char *title, int 
 	for (word = 0; word < 2 && !e->odd; word++) {
 		for (; left.bits[word]; left.bits[word] &= left.bits[word] - 1) {
 			id = 64U * (unsigned)word + (unsigned)__builtin_ctzll(left.bits[word]);
-			if (schema_is_list(&schema[id]))
-				conf_build_put(l->build, id, NULL, 0);
+			if (!schema_is_list(&schema[id]))
+				continue;
+			empty = empty_list(l, e, id);
+			conf_build_put(l->build, id, &empty, 0);
 		}
 	}
 	conf_build_end(l->build);
@@ -450,6 +465,7 @@ loader_fini(struct loader *l)
 	free(l->texts);
 	free(l->values.list);
 	free(l->entries.list);
+	free(l->entries.empty);
 }
 
 struct conf *

@@ -29,7 +29,10 @@ struct scan {
 	struct token t;		/* the current one */
 	size_t end;		/* of the one before */
 	struct problems *problems;
+	struct conf_entries *to;
 	struct conf_entry *entry;
+	bool empty;		/* the value was { } */
+	bool no_memory;
 	const char *where;	/* for messages: " in service " */
 	const char *title;	/* and "git" */
 	int title_len;
@@ -188,15 +191,53 @@ scan_section(struct scan *x, enum schema_section section, int id, const struct t
 	return true;
 }
 
+static bool
+is_blank(const char *text, size_t len)
+{
+	for (; len > 0 && strchr(" \t\r\n", *text); text++)
+		len--;
+	return len == 0;
+}
+
+/* libConfuse tells values only, so where there is none is noted here. */
+static void
+note_empty(struct scan *x, int id, int line)
+{
+	struct conf_entries *to = x->to;
+	struct conf_empty *bigger;
+	int max;
+
+	if (to->n_empty == to->max_empty) {
+		max = to->max_empty ? 2 * to->max_empty : 16;
+		bigger = reallocarray(to->empty, (size_t)max, sizeof(*bigger));
+		if (!bigger) {
+			x->no_memory = true;
+			return;
+		}
+		to->empty = bigger;
+		to->max_empty = max;
+	}
+	to->empty[to->n_empty++] = (struct conf_empty){ line, (int16_t)id };
+	x->entry->n_empty++;
+}
+
 /* "= value", the current token is the "=". */
 static bool
 scan_value(struct scan *x)
 {
+	size_t at;
+	bool ok;
+
 	if (x->t.kind != TOKEN_EQUALS)
 		return false;
 	next(x);
-	if (x->t.kind == TOKEN_OPEN)
-		return skip_braces(x);
+	x->empty = false;
+	if (x->t.kind == TOKEN_OPEN) {
+		at = x->t.at;
+		ok = skip_braces(x);
+		x->empty = ok && is_blank(x->text + at + 1, x->end - at - 2);
+		return ok;
+	}
 	if (!is_value(x))
 		return false;
 	next(x);
@@ -219,6 +260,8 @@ scan_statement(struct scan *x, enum schema_section section, const struct token *
 	}
 	schema_set_add(&x->entry->set, id);
 	x->lines[id] = name->line;
+	if (x->empty)
+		note_empty(x, id, name->line);
 	return true;
 }
 
@@ -317,6 +360,7 @@ scan_top(struct scan *x)
 	e->at = name.at;
 	e->first_line = e->line = name.line;
 	e->file = (int16_t)x->file_index;
+	e->empty = x->to->n_empty;
 	e->id = -1;
 	if (name.kind != TOKEN_WORD)
 		problems_add(x->problems, x->file, name.line, "expected the name of a setting");
@@ -336,6 +380,7 @@ conf_scan(struct source *s, int file, struct conf_entries *to, struct problems *
 {
 	struct scan x = {
 		.file = s->name, .file_index = file, .text = s->text, .problems = p,
+		.to = to,
 	};
 	struct conf_entry *bigger;
 	int max;
@@ -352,6 +397,8 @@ conf_scan(struct source *s, int file, struct conf_entries *to, struct problems *
 		}
 		x.entry = &to->list[to->n++];
 		scan_top(&x);
+		if (x.no_memory)
+			return -1;
 	}
 	return 0;
 }

@@ -18,11 +18,19 @@ struct conf_entry {		/* a top-level setting or section */
 	bool odd;		/* not understood: set has every setting */
 	bool faulty;		/* settings were reported and left out */
 	struct schema_set set;	/* the settings in it, itself too */
+	int empty, n_empty;	/* its empty lists, in conf_entries.empty */
+};
+
+struct conf_empty {		/* NAME = { } */
+	int line;
+	int16_t id;		/* enum schema_id */
 };
 
 struct conf_entries {		/* begins zeroed; list is the caller's to free */
 	struct conf_entry *list;
 	int n, max;
+	struct conf_empty *empty;	/* the caller's to free, too */
+	int n_empty, max_empty;
 };
 
 /* Adds the entries of s, a guarded text, in their order.  Settings that are

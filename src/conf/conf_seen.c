@@ -6,7 +6,7 @@
  * growing; it only lives as long as the check.
  *
  * Pure.  Runs in the master, its trial child and hatchctl; called by
- * conf_check.c.
+ * conf_check.c, conf_admit.c and conf_address.c.
  */
 #include "config.h"
 
@@ -74,6 +74,14 @@ grow(struct conf_seen_table *t)
 	free(t->list);
 	t->list = bigger;
 	t->size *= 2;
+}
+
+const struct conf_seen *
+conf_seen_find(const struct conf_seen_table *t, const struct conf_seen *s)
+{
+	const struct conf_seen *e = place(t->list, t->size, s);
+
+	return e->service ? e : NULL;
 }
 
 const struct conf_seen *

@@ -141,6 +141,11 @@ set_duration(const struct conf_value_to *to, enum schema_id id, void *base,
 {
 	uint32_t ms;
 
+	if (units_duration_is_long(v->text)) {
+		conf_value_problem(to, id, v->line, "expected a duration of at most 1193h, not "
+				   "'%s'", v->text);
+		return false;
+	}
 	if (units_duration_ms(v->text, &ms) < 0 || ms < schema[id].min) {
 		conf_value_problem(to, id, v->line,
 				   "expected a duration such as 500ms, 30s, 5min, 1h, not '%s'",

@@ -85,10 +85,18 @@ add_list(struct work *w, const char *setting, const struct conf_rule *at, bool a
 		w->ok = false;
 		return;
 	}
-	for (uint32_t i = 0; i < l->n; i++)
+	for (uint32_t i = 0; i < l->n; i++) {
+		if (w->order->addresses && l->entries[i].e.kind != ACL_NET) {
+			problems_add(w->order->problems, at->text + strlen("file:"),
+				     (int)l->entries[i].line, "%s: uid: and gid: are no addresses "
+				     "of proxies", say_where(w, setting, what));
+			w->ok = false;
+			return;
+		}
 		if (!add(w, setting, at, allow, &l->entries[i].e,
 			 gate_tag(element, l->entries[i].line)))
 			return;
+	}
 }
 
 static void

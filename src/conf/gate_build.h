@@ -27,6 +27,7 @@ struct gate_order {		/* who wants it */
 	const char *service;	/* "": defaults */
 	const char *section, *allow;	/* what they are called: "access", "allow" */
 	bool lookup;		/* read files, look up names */
+	bool addresses;		/* uid: and gid: are no entries of it */
 	struct problems *problems;
 };
 

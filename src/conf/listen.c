@@ -17,6 +17,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -157,6 +158,22 @@ check_host(const char *host, bool brackets, int family)
 	return check_name(host);
 }
 
+/* The one spelling of an address, so that equal ones are equal texts; NULL: it is
+ * a name.  A scope that addr_format_ip leaves out matters to bind(2). */
+static const char *
+canonical(const char *host, char *buf, size_t size)
+{
+	struct addr a;
+	size_t n;
+
+	if (addr_parse(host, &a) < 0)
+		return NULL;
+	n = addr_format_ip(&a, buf, size);
+	if (a.scope && !strchr(buf, '%'))
+		(void)snprintf(buf + n, size - n, "%%%u", (unsigned)a.scope);
+	return buf;
+}
+
 static const char *
 parse_range(char *text, char *dash, struct conf_listen *l)
 {
@@ -266,7 +283,7 @@ const char *
 listen_parse(struct arena *a, const char *text, bool lookup, struct conf_listen *ret)
 {
 	struct conf_listen l;
-	char buf[TEXT_BYTES];
+	char buf[TEXT_BYTES], host[ADDR_STRLEN];
 	size_t len = strlen(text), n = strcspn(text, ":");
 	enum conf_proto proto;
 	const char *why;
@@ -293,6 +310,8 @@ listen_parse(struct arena *a, const char *text, bool lookup, struct conf_listen 
 	if (why)
 		return why;
 	l.text = arena_string(a, text);
+	if (l.host && canonical(l.host, host, sizeof(host)))
+		l.host = host;
 	l.host = l.host ? arena_string(a, l.host) : NULL;
 	l.path = l.path ? arena_string(a, l.path) : NULL;
 	if (!l.text || (listen_is_unix(l.proto) && !l.path))

@@ -115,6 +115,14 @@ units_duration_ms(const char *s, uint32_t *ret)
 	return 0;
 }
 
+bool
+units_duration_is_long(const char *s)
+{
+	uint64_t n;
+
+	return with_unit(s, durations, UINT64_MAX, &n) == 0 && n > UINT32_MAX;
+}
+
 int
 units_size(const char *s, uint64_t *ret)
 {

@@ -14,6 +14,7 @@
 
 int units_number(const char *s, uint64_t min, uint64_t max, uint64_t *ret);	/* decimal only */
 int units_duration_ms(const char *s, uint32_t *ret);	/* 0, 500ms, 30s, 5min, 1h, 2d; a bare number other than 0 is refused */
+bool units_duration_is_long(const char *s);		/* it is one, but of more than UINT32_MAX ms */
 int units_size(const char *s, uint64_t *ret);		/* 0, 4096, 64KiB, 10MiB, 1GiB, 64k/64K = KiB */
 int units_decimal(const char *s, uint32_t max, uint32_t *ret);	/* hundredths: 8, 0.5, 12.25 */
 int units_octal(const char *s, unsigned max, unsigned *ret);	/* 022, 0666, 0o22 */

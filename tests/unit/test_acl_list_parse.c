@@ -202,6 +202,15 @@ assert_found(const char *text, uint32_t line, const char *want)
 }
 
 static void
+test_byte_order_mark(void **state)
+{
+	(void)state;
+	assert_false(parse_text("\xef\xbb\xbf" "10.0.0.1\n10.0.0\n"));
+	assert_string_equal(told, "l:1: allow: the file begins with a byte order mark: save it as "
+			    "UTF-8 without one\n");
+}
+
+static void
 test_lines_by_number(void **state)
 {
 	static const char text[] = "one\n\n  three # 3\r\n#four\nfive";
@@ -231,6 +240,7 @@ main(void)
 		TEST(test_reason_of_a_long_entry),
 		TEST(test_number_of_lines),
 		TEST(test_number_of_entries),
+		TEST(test_byte_order_mark),
 		TEST(test_lines_by_number),
 	};
 

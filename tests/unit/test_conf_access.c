@@ -13,6 +13,7 @@
 
 #define EXEC "listen = tcp:1 exec = /a "
 #define NEEDS " needs wait = no and a stream listener or tcpmux"
+#define PROXY_NEEDS " needs wait = no and a stream listener"
 #define ITSELF " can't be enforced with wait = yes and a stream listener: the handler accepts " \
 	"by itself"
 
@@ -52,7 +53,8 @@ static void
 test_values(void **state)
 {
 	struct conf *c = conf_pure(
-		"service x {\n" EXEC "kill = tree tcpmux = \"+Git/X\"\n"
+		"service y { internal = echo tcpmux = \"+Git/X\" }\n"
+		"service x {\n" EXEC "kill = tree\n"
 		"access { allow = { \"10.0.0.0/8\",\n\"file:/x\", host.example, \"uid:0\" }\n"
 		"  deny = 10.1.0.0/16 hours = { \"Mon-Fri 08:00-20:00\", \"daily 1:00-2:00\" }\n"
 		"  max_load = 8.05 max_pressure = { \"cpu:40\", \"memory:10.5\", \"io:0.01\" } }\n"
@@ -60,14 +62,14 @@ test_values(void **state)
 		"timeouts { first_byte = 1s idle = 2s total = 3s stop = 4s linger = 500ms }\n"
 		"banner { open = \"hello\\r\\n\" refuse = 'busy\\r\\n' }\n"
 		"proxy { from = { 10.0.0.1, ::1 } required = no timeout = 1s }\n}\n");
-	const struct conf_common *s = c->services[0].common;
+	const struct conf_common *s = c->services[1].common;
 
 	(void)state;
 	assert_int_equal(s->kill, CONF_KILL_TREE);
-	assert_string_equal(s->tcpmux, "+git/x");
+	assert_string_equal(c->services[0].common->tcpmux, "+git/x");
 	assert_string_equal(s->access->allow[0].text, "10.0.0.0/8");
-	assert_int_equal(s->access->allow[0].line, 3);
-	assert_int_equal(s->access->allow[1].line, 4);
+	assert_int_equal(s->access->allow[0].line, 4);
+	assert_int_equal(s->access->allow[1].line, 5);
 	assert_string_equal(s->access->allow[3].file, "test.conf");
 	assert_null(s->access->allow[4].text);
 	assert_string_equal(s->access->deny[0].text, "10.1.0.0/16");
@@ -341,7 +343,6 @@ test_what_needs_connections(void **state)
 		{ "timeouts { linger = 1s }", "timeouts.linger" },
 		{ "timeouts { idle = 1s }", "timeouts.idle" },
 		{ "banner { open = x }", "banner.open" },
-		{ "proxy { from = ::1 }", "proxy.from" },
 	};
 	char text[512], line[256];
 	size_t i;
@@ -401,8 +402,14 @@ test_defaults_that_do_not_fit(void **state)
 	assert_string_equal(s[3].common->banner->open, "a");
 	conf_free(c);
 	expect_error("defaults { proxy { from = ::1 } }\nservice x { listen = udp:1 exec = /a }\n",
-		     "test.conf:2: service x: proxy.from" NEEDS " (it is from defaults); "
+		     "test.conf:2: service x: proxy.from" PROXY_NEEDS " (it is from defaults); "
 		     "proxy { from = { } } says that it isn't meant here");
+	expect_error("service x { listen = udp:1 exec = /a\nproxy { from = ::1 } }\n",
+		     "test.conf:2: service x: proxy.from" PROXY_NEEDS);
+	expect_error("service x { " EXEC "wait = yes\nproxy { from = ::1 } }\n",
+		     "test.conf:2: service x: proxy.from" PROXY_NEEDS);
+	conf_free(conf_pure("service x { listen = { udp:1, tcp:1 } exec = /a\n"
+			    "proxy { from = ::1 } }\n"));
 	conf_free(conf_pure("defaults { proxy { from = ::1 } }\n"
 			    "service x { listen = udp:1 exec = /a proxy { from = { } } }\n"));
 }
@@ -436,6 +443,77 @@ test_sources_and_wait(void **state)
 	conf_free(conf_pure("service x { listen = udp:1 exec = /a wait = yes\n"
 			    "limits { rate_per_source = \"1/1s\" per_source = 1 } }\n"));
 	assert_string_equal(found.warnings, "");
+}
+
+/* Nobody would be refused, or told so. */
+static void
+test_refusing_and_wait(void **state)
+{
+	(void)state;
+	conf_free(expect_good("wait = yes limits { rate = \"1/1s\" when_full = refuse }\n"
+			      "banner { refuse = x }"));
+	assert_string_equal(found.warnings,
+		"test.conf:4: service x: limits.when_full: with wait = yes clients always wait\n"
+		"test.conf:5: service x: banner.refuse is only sent with wait = no and a stream "
+		"listener or tcpmux\n");
+	conf_free(expect_good("wait = yes limits { when_full = queue } banner { refuse = \"\" }"));
+	assert_string_equal(found.warnings, "");
+	conf_free(conf_pure("defaults { limits { when_full = refuse } banner { refuse = x } }\n"
+			    "service x { " EXEC "wait = yes }\n"));
+	assert_string_equal(found.warnings, "");
+	conf_free(expect_good("limits { when_full = refuse } banner { refuse = x }"));
+	assert_string_equal(found.warnings, "");
+}
+
+static void
+test_total_of_internal_datagrams(void **state)
+{
+	struct conf *c;
+
+	(void)state;
+	expect_error("service x { listen = udp:1 internal = echo timeouts {\n total = 5s } }\n",
+		     "test.conf:2: service x: timeouts.total can't be used with internal and "
+		     "datagrams only");
+	c = conf_pure("defaults { timeouts { total = 5s } }\n"
+		      "service x { listen = udp:1 internal = echo }\n"
+		      "service y { listen = udp:2 exec = /a }\n"
+		      "service z { listen = { udp:3, tcp:3 } internal = echo }\n"
+		      "service m { internal = echo tcpmux = m }\n");
+	assert_int_equal(c->services[0].common->timeouts->total_ms, 0);
+	for (int i = 1; i < 4; i++)
+		assert_int_equal(c->services[i].common->timeouts->total_ms, 5000);
+	conf_free(c);
+}
+
+/* An empty list is told where it stands. */
+static void
+test_line_of_an_empty_list(void **state)
+{
+	(void)state;
+	expect_error("service y { " EXEC "access { allow = { } } listen = { } }\n"
+		     "service x {\n wait = yes listen = tcp:2 exec = /a\n access {\n"
+		     "  deny = { }\n  allow = {\n# nobody\n} } }\n",
+		     "test.conf:6: service x: access.allow" ITSELF);
+	expect_error("defaults {\n access { deny = { }\n allow = { } } }\n"
+		     "service x { " EXEC "wait = yes\naccess {\n\nallow = { } } }\n",
+		     "test.conf:7: service x: access.allow" ITSELF);
+}
+
+static void
+test_proxy_and_tcpmux(void **state)
+{
+#define INSTEAD " can't be used with tcpmux: set proxy on the service with internal = \"tcpmux\""
+	(void)state;
+	expect_bad("tcpmux = x proxy { from = ::1 }", "proxy.from" INSTEAD);
+	expect_error("service x { exec = /a tcpmux = x\nproxy { from = ::1 required = no } }\n",
+		     "test.conf:2: service x: proxy.from" INSTEAD);
+	expect_error("defaults { proxy { from = ::1 } }\nservice x { exec = /a\ntcpmux = x }\n",
+		     "test.conf:2: service x: proxy.from" INSTEAD " (it is from defaults); "
+		     "proxy { from = { } } says that it isn't meant here");
+	conf_free(conf_pure("defaults { proxy { from = ::1 } }\n"
+			    "service m { listen = tcp:1 internal = tcpmux }\n"
+			    "service x { exec = /a tcpmux = x proxy { from = { } } }\n"));
+#undef INSTEAD
 }
 
 static void
@@ -658,6 +736,10 @@ main(void)
 		cmocka_unit_test(test_defaults_that_do_not_fit),
 		cmocka_unit_test(test_idle_and_linger),
 		cmocka_unit_test(test_sources_and_wait),
+		cmocka_unit_test(test_refusing_and_wait),
+		cmocka_unit_test(test_total_of_internal_datagrams),
+		cmocka_unit_test(test_line_of_an_empty_list),
+		cmocka_unit_test(test_proxy_and_tcpmux),
 		cmocka_unit_test(test_proxy_needs_from),
 		cmocka_unit_test(test_tcpmux),
 		cmocka_unit_test(test_banner_files),

@@ -37,7 +37,7 @@ test_one_of_exec_and_internal(void **state)
 		     "test.conf:1: service x: one of exec and internal is missing");
 	expect_error("service x {\n exec = /a }\n", "test.conf:1: service x: listen is missing");
 	expect_error("service x {\n exec = /a\n listen = { } }\n",
-		     "test.conf:1: service x: listen is missing");
+		     "test.conf:3: service x: listen is missing");
 	expect_error("service x { listen = tcp:1\n exec = { \"cat\", \"/x\" } }\n",
 		     "test.conf:2: service x: exec: 'cat' is not an absolute path");
 	expect_error("service x { listen = tcp:1 internal = ecco }\n",
@@ -159,11 +159,18 @@ test_addresses_are_taken_once(void **state)
 		{ "tcp:7000-7010", "tcp:7010" }, { "udp:7", "udp6:7" },
 		{ "unix:/run/x", "unix:/run/x" }, { "unix:/run/x", "unix-seqpacket:/run/x" },
 		{ "unix:@x", "unix:@x" },
+		{ "tcp:[0::1]:1", "tcp:[::1]:1" }, { "udp:[::1]:1", "udp6:[0:0:0:0:0:0:0:1]:1" },
+		{ "tcp:[2001:DB8::1]:1", "tcp:[2001:db8:0:0::1]:1" },
+		{ "tcp:[fe80::1%7]:1", "tcp:[FE80:0::1%7]:1" },
+		{ "tcp:[2001:db8::1%7]:1", "tcp:[2001:DB8::1%7]:1" },
+		{ "tcp4:1", "tcp:0.0.0.0:1" }, { "tcp:[0::0]:1", "tcp:1" },
 	};
 	static const char *const fine[][2] = {
 		{ "tcp:80", "udp:80" }, { "tcp4:80", "tcp6:80" }, { "tcp:80", "tcp:127.0.0.1:80" },
 		{ "tcp:127.0.0.1:80", "tcp:[::1]:80" }, { "tcp:0", "tcp:0" },
 		{ "tcp:7000-7009", "tcp:7010" }, { "unix:/run/x", "unix:@run/x" },
+		{ "tcp:[fe80::1%7]:1", "tcp:[fe80::1%8]:1" },
+		{ "tcp:[2001:db8::1%7]:1", "tcp:[2001:db8::1%8]:1" },
 	};
 	char text[256];
 	size_t i;
@@ -188,6 +195,74 @@ test_addresses_are_taken_once(void **state)
 			    "service b { listen = tcp:1 exec = /a enabled = no }\n"));
 	expect_error("service a { exec = /a listen = { tcp:1,\ntcp:1 } }\n", "test.conf:2: service "
 		     "a: listen: 'tcp:1' is taken by service a, at test.conf:1");
+}
+
+/* What the kernel will not bind both. */
+static void
+test_all_addresses_and_one(void **state)
+{
+	static const char *const pairs[][3] = {
+		{ "tcp:80", "tcp:127.0.0.1:80", "all addresses" },
+		{ "tcp:127.0.0.1:80", "tcp4:80", "one address" },
+		{ "tcp:0.0.0.0:80", "tcp:127.0.0.1:80", "all addresses" },
+		{ "tcp6:[::1]:80", "tcp:80", "one address" },
+		{ "udp:[::]:80", "udp:[::1]:80", "all addresses" },
+		{ "udp:70-80", "udp:127.0.0.1:80-90", "all addresses" },
+	};
+	static const char *const fine[][2] = {
+		{ "tcp6:80", "tcp:127.0.0.1:80" }, { "tcp4:80", "tcp:[::1]:80" },
+		{ "udp:80", "tcp:127.0.0.1:80" }, { "tcp:80", "tcp:127.0.0.1:81" },
+		{ "tcp:127.0.0.1:80", "tcp:127.0.0.2:80" }, { "tcp:80", "tcp:localhost:80" },
+		{ "tcp:0", "tcp:127.0.0.1:0" },
+	};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		(void)snprintf(text, sizeof(text), "service a { listen = \"%s\" exec = /a }\n"
+			       "service b { exec = /a\n listen = \"%s\" }\n", pairs[i][0],
+			       pairs[i][1]);
+		conf_free(conf_pure(text));
+		(void)snprintf(text, sizeof(text), "test.conf:3: service b: listen: '%s' can't be "
+			       "bound together with %s of that port, of service a, at test.conf:1\n",
+			       pairs[i][1], pairs[i][2]);
+		assert_string_equal(found.warnings, text);
+	}
+	for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
+		(void)snprintf(text, sizeof(text), "service a { listen = \"%s\" exec = /a }\n"
+			       "service b { exec = /a\n listen = \"%s\" }\n", fine[i][0],
+			       fine[i][1]);
+		conf_free(conf_pure(text));
+		assert_string_equal(found.warnings, "");
+	}
+	/* receivers of a group share a port, and other devices are other addresses */
+	conf_free(conf_pure("defaults { socket { multicast = 239.1.1.1 } }\n"
+			    "service a { listen = udp:1 exec = /a }\n"
+			    "service b { listen = udp:127.0.0.1:1 exec = /a }\n"));
+	assert_string_equal(found.warnings, "");
+	conf_free(conf_pure("service a { listen = tcp:1 exec = /a socket { device = eth0 } }\n"
+			    "service b { listen = tcp:127.0.0.1:1 exec = /a }\n"));
+	assert_string_equal(found.warnings, "");
+}
+
+static void
+test_multicast_needs_a_listener(void **state)
+{
+	(void)state;
+	expect_error("service x { listen = udp4:1 exec = /a socket {\n"
+		     "multicast = { 239.1.1.1, ff12::1 } } }\n",
+		     "test.conf:2: service x: socket.multicast: 'ff12::1': there is no udp listener "
+		     "for IPv6");
+	expect_error("service x { listen = { tcp:1, \"udp:[::1]:1\" } exec = /a socket {\n"
+		     "multicast = 239.1.1.1 } }\n",
+		     "test.conf:2: service x: socket.multicast: '239.1.1.1': there is no udp "
+		     "listener for IPv4");
+	expect_bad("socket { multicast = 239.1.1.1 }",
+		   "socket.multicast: '239.1.1.1': there is no udp listener for IPv4");
+	conf_free(conf_pure("defaults { socket { multicast = 239.1.1.1 } }\n"
+			    "service x { listen = tcp:1 exec = /a }\n"
+			    "service y { listen = udp:host:1 exec = /a socket {\n"
+			    "multicast = { 239.1.1.1, ff12::1 } } }\n"));
 }
 
 static void
@@ -338,6 +413,8 @@ main(void)
 		cmocka_unit_test(test_session_is_for_udp),
 		cmocka_unit_test(test_unix_sockets),
 		cmocka_unit_test(test_addresses_are_taken_once),
+		cmocka_unit_test(test_all_addresses_and_one),
+		cmocka_unit_test(test_multicast_needs_a_listener),
 		cmocka_unit_test(test_number_of_addresses),
 		cmocka_unit_test(test_root_needs_a_user),
 		cmocka_unit_test(test_accounts_of_root),

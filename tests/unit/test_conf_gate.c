@@ -627,6 +627,29 @@ test_equal_sections_share(void **state)
 	assert_ptr_not_equal(g, first);
 }
 
+/* An account in a file of proxies is refused, whoever may have that file besides. */
+static void
+test_list_of_proxies_has_addresses(void **state)
+{
+	const struct gate *g = NULL, *again = NULL;
+
+	(void)state;
+	write_list("10.0.0.1\n\nuid:0\n");
+	put(rig.allow, rig.list);
+	assert_good();
+	assert_false(conf_gate_list(rig.gates, rig.allow, "x", true, rig.problems, &g));
+	assert_null(g);
+	problems_each(rig.problems, tell, NULL);
+	assert_non_null(strstr(rig.told, "list:3: service x: proxy.from: uid: and gid: are no "
+			       "addresses of proxies\n"));
+	begin_again();
+	write_list("10.0.0.1\n");
+	assert_good();
+	assert_true(conf_gate_list(rig.gates, rig.allow, "x", true, rig.problems, &g));
+	assert_true(conf_gate_list(rig.gates, rig.allow, "y", true, rig.problems, &again));
+	assert_ptr_equal(g, again);
+}
+
 static double
 seconds(void)
 {
@@ -767,6 +790,7 @@ main(void)
 		TEST(test_load_and_pressure),
 		TEST(test_without_lookup),
 		TEST(test_equal_sections_share),
+		TEST(test_list_of_proxies_has_addresses),
 		TEST(test_ten_thousand_services),
 		TEST(test_hundred_thousand_prefixes),
 		TEST(test_all_rules_are_bounded),

@@ -425,6 +425,17 @@ test_one_bad_entry_among_many(void **state)
 }
 
 static void
+test_limit_of_durations(void **state)
+{
+	(void)state;
+	expect_bad("timeouts { total = 50d }",
+		   "timeouts.total: expected a duration of at most 1193h, not '50d'");
+	expect_bad("timeouts { total = 50 }", "timeouts.total: expected a duration such as 500ms, "
+		   "30s, 5min, 1h, not '50'");
+	conf_free(expect_good("timeouts { total = 1193h }"));
+}
+
+static void
 test_values(void **state)
 {
 	struct conf *c = expect_good(
@@ -553,6 +564,7 @@ main(void)
 		cmocka_unit_test(test_trap24_silent_failure),
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_one_bad_entry_among_many),
+		cmocka_unit_test(test_limit_of_durations),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_equal_parts_are_shared),
 		cmocka_unit_test(test_example_file),

@@ -98,6 +98,10 @@ test_inet(void **state)
 	assert_inet("udp6:53", CONF_UDP6, NULL, 53, 53);
 	assert_inet("udp4:0.0.0.0:53", CONF_UDP4, "0.0.0.0", 53, 53);
 	assert_inet("tcp:localhost:0", CONF_TCP, "localhost", 0, 0);
+	assert_inet("tcp:[0::1]:80", CONF_TCP, "::1", 80, 80);
+	assert_inet("tcp:[2001:DB8:0::1]:80", CONF_TCP, "2001:db8::1", 80, 80);
+	assert_inet("tcp:[FE80::1%7]:80", CONF_TCP, "fe80::1%7", 80, 80);
+	assert_inet("tcp:[2001:db8::1%7]:80", CONF_TCP, "2001:db8::1%7", 80, 80);
 	assert_inet("tcp:a-b.example_1.org:1-64", CONF_TCP, "a-b.example_1.org", 1, 64);
 	assert_inet("tcp:3com.example:80-80", CONF_TCP, "3com.example", 80, 80);
 }

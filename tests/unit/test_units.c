@@ -55,6 +55,14 @@ test_durations(void **state)
 	assert_duration("4294967295ms", UINT32_MAX);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_no_duration(bad[i]);
+	assert_duration("1193h", 4294800000);	/* which messages name as the limit */
+	assert_true(units_duration_is_long("1194h"));
+	assert_true(units_duration_is_long("50d"));
+	assert_true(units_duration_is_long("4294967296ms"));
+	assert_false(units_duration_is_long("49d"));
+	assert_false(units_duration_is_long("4294967295ms"));
+	assert_false(units_duration_is_long("50"));
+	assert_false(units_duration_is_long("50 d"));
 }
 
 static void
