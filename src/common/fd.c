@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -60,6 +61,37 @@ fd_close(int *fd)
 	(void)close(*fd);	/* released whatever it returns */
 	*fd = -1;
 	errno = saved;
+}
+
+void
+fd_close_now(int *fd)
+{
+	struct linger off = { 0 };
+	int saved = errno;
+
+	if (*fd >= 0)
+		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	errno = saved;
+	fd_close(fd);
+}
+
+/* asm-generic/socket.h; where the number is another one, it isn't tried. */
+#if !defined(SO_PASSRIGHTS) && (defined(__x86_64__) || defined(__aarch64__) || \
+	defined(__i386__) || defined(__arm__) || defined(__riscv))
+#define SO_PASSRIGHTS 83
+#endif
+
+void
+fd_pass_rights(int fd, bool on)
+{
+#ifdef SO_PASSRIGHTS
+	int value = on;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &value, sizeof(value));
+#else
+	(void)fd;
+	(void)on;
+#endif
 }
 
 int

@@ -28,6 +28,15 @@ int fd_dup(int fd, int low);
 /* Closes *fd unless it is -1 and sets it to -1. */
 void fd_close(int *fd);
 
+/* The same for a socket on which somebody else may have set SO_LINGER (socket(7)):
+ * never waits for what has been written to it. */
+void fd_close_now(int *fd);
+
+/* Nobody can send descriptors to this UNIX socket any more: those that nobody reads
+ * would be closed together with it, and that can take as long as their sender likes.
+ * SO_PASSRIGHTS, Linux 6.16 or later; without it nothing changes. */
+void fd_pass_rights(int fd, bool on);
+
 int fd_set_nonblock(int fd, bool on);		/* 0, -1 and errno */
 
 /* Raises RLIMIT_NOFILE to its hard limit, at most `max`; returns the limit in

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -24,11 +25,14 @@
 #include "log_stamp.h"
 
 #define IDENT 32		/* name of the program with NUL */
+#define LOOK_MS 5000		/* between two looks for a syslogd */
 
 static struct {
 	enum log_level level;
 	enum log_format format;
 	bool open;		/* by log_open; else lines go out at once */
+	bool awaits;		/* a syslogd, to which lines are to go */
+	int64_t looked_ms;	/* CLOCK_MONOTONIC */
 	struct log_sink *sink;
 	char ident[IDENT];
 	char tag[IDENT + 24];	/* "hatchd[311]: " */
@@ -193,11 +197,54 @@ emit_diverted(struct log_line *l)
 	self.divert(l->level, line, self.divert_arg);
 }
 
+static int64_t
+clock_ms(void)
+{
+	struct timespec ts = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);	/* can't fail for this clock */
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void
+put_sink(struct log_sink *new)
+{
+	log_sink_lose(new, log_sink_free(self.sink));
+	self.sink = new;
+	self.awaits = false;
+}
+
+/* Connecting a datagram socket doesn't block. */
+static void
+look(void)
+{
+	struct log_sink *new;
+
+	self.looked_ms = clock_ms();
+	new = log_sink_new("syslog");
+	if (new == NULL)
+		return;
+	put_sink(new);
+	log_info("log syslog: it is there now");
+}
+
+void
+log_look(void)
+{
+	int saved = errno;
+
+	if (self.awaits)
+		look();
+	errno = saved;
+}
+
 static void
 emit(struct log_line *l)
 {
 	int saved = errno;
 
+	if (self.awaits && self.divert == NULL && clock_ms() - self.looked_ms >= LOOK_MS)
+		look();
 	if (self.divert != NULL) {
 		emit_diverted(l);
 	} else if (have_sink()) {
@@ -217,16 +264,42 @@ emit(struct log_line *l)
 int
 log_open(const char *target, enum log_format format, const char *ident)
 {
-	struct log_sink *new = log_sink_new(target);
+	struct log_sink *new = log_try(target);
 
 	if (new == NULL)
 		return -1;
-	log_sink_lose(new, log_sink_free(self.sink));
-	self.sink = new;
+	log_use(new, format, ident);
+	return 0;
+}
+
+struct log_sink *
+log_try(const char *target)
+{
+	return log_sink_new(target);
+}
+
+void
+log_use(struct log_sink *new, enum log_format format, const char *ident)
+{
+	put_sink(new);
 	self.format = format;
 	self.open = true;
 	set_ident(ident != NULL ? ident : "");
-	return 0;
+}
+
+void
+log_undo(struct log_sink *new)
+{
+	log_sink_undo(new);
+}
+
+void
+log_await_syslog(enum log_format format, const char *ident)
+{
+	self.format = format;
+	set_ident(ident);
+	self.awaits = true;
+	self.looked_ms = clock_ms();
 }
 
 void
@@ -244,6 +317,7 @@ log_wants(enum log_level level)
 int
 log_reopen(void)
 {
+	log_look();
 	return self.sink != NULL ? log_sink_reopen(self.sink) : 0;
 }
 
@@ -267,6 +341,7 @@ log_close(void)
 	self.sink = NULL;
 	self.format = LOGF_TEXT;
 	self.open = false;
+	self.awaits = false;
 	self.ident_len = 0;
 }
 

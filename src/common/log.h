@@ -19,6 +19,8 @@
 
 #include "addr.h"
 
+struct log_sink;
+
 enum log_level { LOGL_ERR, LOGL_WARN, LOGL_INFO, LOGL_DEBUG };
 enum log_format { LOGF_TEXT, LOGF_JSON };
 
@@ -28,6 +30,16 @@ enum log_format { LOGF_TEXT, LOGF_JSON };
  * the old one stays: -1 and errno.  ident goes before text lines of stderr and
  * syslog ("hatchd").  Before the first call, lines go to stderr as text. */
 int log_open(const char *target, enum log_format format, const char *ident);
+/* The same in two steps, of which only the first can fail: NULL and errno.  What it has
+ * opened is taken by log_use, or by log_undo, which leaves nothing behind. */
+struct log_sink *log_try(const char *target);
+void log_use(struct log_sink *new, enum log_format format, const char *ident);
+void log_undo(struct log_sink *new);
+/* There is no syslogd: lines stay where they go now, as format and ident say, until there
+ * is one.  It is looked for every few seconds if there is a line to be written, and by
+ * log_reopen and log_look. */
+void log_await_syslog(enum log_format format, const char *ident);
+void log_look(void);
 void log_set_level(enum log_level level);
 bool log_wants(enum log_level level);
 int log_reopen(void);		/* a file, after rotation; 0, -1 and errno */

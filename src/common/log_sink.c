@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ struct log_sink {
 	int fd;
 	enum log_way way;
 	char *target;
+	bool made;		/* the file was not there */
 	int64_t tried_ms;	/* when syslogd was looked for, CLOCK_MONOTONIC */
 	uint64_t lost;		/* lines nobody was told of */
 	uint64_t told;		/* as the note in buf says, 0: there is none */
@@ -57,7 +59,7 @@ log_sink_new(const char *target)
 	s->target = strdup(target);
 	s->tried_ms = clock_ms();
 	if (s->target != NULL)
-		s->fd = log_target_open(target, &s->way);
+		s->fd = log_target_open(target, &s->way, &s->made);
 	if (s->fd < 0) {
 		free(s->target);
 		free(s);
@@ -78,6 +80,18 @@ waiting(const struct log_sink *s)
 		p++;
 	}
 	return n - s->torn - (s->told > 0);
+}
+
+void
+log_sink_undo(struct log_sink *s)
+{
+	struct stat ours, there;
+
+	if (s != NULL && s->made && fstat(s->fd, &ours) == 0 && ours.st_size == 0 &&
+	    lstat(s->target, &there) == 0 && there.st_dev == ours.st_dev &&
+	    there.st_ino == ours.st_ino)
+		(void)unlink(s->target);
+	(void)log_sink_free(s);
 }
 
 uint64_t
@@ -103,7 +117,7 @@ log_sink_reopen(struct log_sink *s)
 	log_sink_flush(s);
 	if (s->target[0] != '/')
 		return 0;
-	fd = log_target_open(s->target, &s->way);
+	fd = log_target_open(s->target, &s->way, NULL);
 	if (fd < 0)
 		return -1;
 	fd_close(&s->fd);
@@ -281,7 +295,7 @@ reconnect(struct log_sink *s)
 	if (now - s->tried_ms < RETRY_MS)
 		return false;
 	s->tried_ms = now;
-	s->fd = log_target_open(s->target, &s->way);
+	s->fd = log_target_open(s->target, &s->way, NULL);
 	return s->fd >= 0;
 }
 

@@ -19,6 +19,9 @@ struct log_sink;
 /* "stderr", "syslog" or an absolute path; NULL and errno. */
 struct log_sink *log_sink_new(const char *target);
 
+/* One that was not written to: a file that was made for it is removed. */
+void log_sink_undo(struct log_sink *s);
+
 /* Flushes; returns how many lines could not be written. */
 uint64_t log_sink_free(struct log_sink *s);
 

@@ -32,12 +32,18 @@ log_target_syslog_path(const char *path)
 }
 
 static int
-open_file(const char *path)
+open_file(const char *path, bool *ret_made)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
-	    O_CLOEXEC, 0640);
+	const int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	int fd = open(path, flags);
 	struct stat st;
 
+	if (fd < 0 && errno == ENOENT) {
+		fd = open(path, flags | O_CREAT | O_EXCL, 0640);
+		*ret_made = fd >= 0;
+		if (fd < 0 && errno == EEXIST)	/* somebody was faster */
+			fd = open(path, flags);
+	}
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
@@ -101,8 +107,13 @@ open_stderr(enum log_way *ret_way)
 }
 
 int
-log_target_open(const char *target, enum log_way *ret_way)
+log_target_open(const char *target, enum log_way *ret_way, bool *ret_made)
 {
+	bool made = false;
+
+	if (ret_made == NULL)
+		ret_made = &made;
+	*ret_made = false;
 	if (strcmp(target, "stderr") == 0)
 		return open_stderr(ret_way);
 	if (strcmp(target, "syslog") == 0) {
@@ -111,7 +122,7 @@ log_target_open(const char *target, enum log_way *ret_way)
 	}
 	if (target[0] == '/') {
 		*ret_way = LOG_WAY_WRITE;
-		return open_file(target);
+		return open_file(target, ret_made);
 	}
 	errno = EINVAL;
 	return -1;

@@ -7,6 +7,8 @@
 #ifndef HATCHD_LOG_TARGET_H
 #define HATCHD_LOG_TARGET_H
 
+#include <stdbool.h>
+
 enum log_way {			/* how bytes leave */
 	LOG_WAY_WRITE,		/* write(2): a file, or a descriptor of our own */
 	LOG_WAY_POLL,		/* small writes, each after a poll(2) */
@@ -15,8 +17,8 @@ enum log_way {			/* how bytes leave */
 };
 
 /* "stderr", "syslog" or an absolute path: a descriptor that the caller closes
- * and how to write to it; -1 and errno. */
-int log_target_open(const char *target, enum log_way *ret_way);
+ * and how to write to it; -1 and errno.  *ret_made, if wanted: a file that wasn't there. */
+int log_target_open(const char *target, enum log_way *ret_way, bool *ret_made);
 
 /* Tests: where syslogd listens instead of /dev/log.  Borrowed. */
 void log_target_syslog_path(const char *path);

@@ -27,6 +27,7 @@
 enum {
 	BATCH = 32,		/* messages received in a turn: others want theirs */
 	RETRY_MS = 10,		/* after a refusal whose end the kernel doesn't tell */
+	LAST = 1 << 16,		/* and at the end, from one that is gone */
 	STRAYS = 16,		/* descriptors that one bad message may make us close */
 };
 
@@ -327,6 +328,20 @@ on_io(int fd, short what, void *arg)
 			break;
 	l->running = false;
 	if (l->freed)
+		free(l);
+}
+
+void
+msg_link_finish(struct msg_link *l)
+{
+	bool outer = l->running;	/* a callback of ours has led here */
+
+	l->running = true;
+	for (int i = 0; i < LAST && !l->dead; i++)
+		if (!receive_one(l))
+			break;
+	l->running = outer;
+	if (l->freed && !outer)
 		free(l);
 }
 

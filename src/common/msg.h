@@ -45,6 +45,10 @@ bool msg_link_busy(const struct msg_link *l);
 /* Stop and go on receiving, for an end that has no room for what follows. */
 void msg_link_pause(struct msg_link *l, bool pause);
 
+/* The other side is known to be gone: receives what it sent last, to the end, of
+ * which broken tells as ever. */
+void msg_link_finish(struct msg_link *l);
+
 enum proto_state msg_link_state(const struct msg_link *l);
 
 #endif

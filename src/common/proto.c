@@ -19,7 +19,7 @@ _Static_assert(sizeof(struct msg_start) == 4 + 2 * 4, "start");
 _Static_assert(sizeof(struct msg_empty) == 4, "empty");
 _Static_assert(sizeof(struct msg_conn) == 4 + 4 * 4, "conn");
 _Static_assert(sizeof(struct msg_dgram) == 4 + 6 * 4, "dgram");
-_Static_assert(sizeof(struct msg_dgram_drop) == 4 + 4, "dgram-drop");
+_Static_assert(sizeof(struct msg_dgram_drop) == 4 + 2 * 4, "dgram-drop");
 _Static_assert(sizeof(struct msg_ask) == 4 + 3 * 4 + 2 * sizeof(struct addr), "ask");
 _Static_assert(sizeof(struct msg_session) == 4 + 4 * 4, "session");
 _Static_assert(sizeof(struct msg_verdict) == 4 + 5 * 4, "verdict");

@@ -35,7 +35,7 @@ enum msg_type {
 	MSG_CONTROL,	/* + listening control socket; replaces the one before */
 	MSG_CONN,	/* + a stream connection for an internal service */
 	MSG_DGRAM,	/* + a datagram socket: serve it */
-	MSG_DGRAM_DROP,	/* stop serving it; its sessions go on */
+	MSG_DGRAM_DROP,	/* stop serving it; its sessions go on, unless it says so */
 	MSG_SESSION,	/* + the talker's end of a session that was asked for */
 	MSG_VERDICT,	/* the answer to MSG_ASK when there is no session */
 	MSG_CLOSE,	/* end this connection or session now */
@@ -108,6 +108,8 @@ struct msg_dgram {
 struct msg_dgram_drop {
 	struct msg_head head;
 	uint32_t listener;
+	uint32_t leave;		/* 1: end its sessions, and read no more of it: what has
+				 * come is for others who have it */
 };
 
 /* The talker's number for a peer that it asked for, and its generation. */
@@ -161,7 +163,7 @@ struct msg_greet {
 /* No answer: the session, if there was one, is over. */
 struct msg_refuse {
 	struct msg_head head;
-	uint32_t len;		/* bytes of text in use, not 0 */
+	uint32_t len;		/* bytes of text in use; 0: none, it is drained */
 	char text[PROTO_TEXT];
 };
 

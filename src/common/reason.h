@@ -21,7 +21,8 @@ enum reason {
 	REASON_PROCESSES,	/* max_processes */
 	REASON_SESSIONS,	/* the session table is full */
 	REASON_SESSION_MAX,	/* session.max of a datagram service */
-	REASON_SPAWN,		/* the handler could not be started */
+	REASON_SPAWN,		/* the handler could not be started, or its service is no longer
+				 * what it was */
 	REASON_BACKOFF,		/* its service is in back-off */
 	REASON_TALKER,		/* the talker is not there */
 	REASON_UNREAD,		/* wait datagram that its handler did not read */

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "deliver.h"
 #include "ev_set.h"
 #include "events.h"
 #include "fd.h"
@@ -118,10 +119,15 @@ anteroom_is_proxy(const struct service *s, const struct addr *peer)
 	return g && gate_judge(g, peer, 0, NULL, NULL) == REASON_NONE;
 }
 
-static bool
-is_served_so(const struct master *m, const struct session *x)
+/* Whether its service is still what it was accepted for; since a reload tcpmux may
+ * have become another internal service, or another one tcpmux. */
+bool
+anteroom_fits(const struct master *m, const struct session *x)
 {
-	return service_takes(x->service, session_row(m->sessions, x)->kind);
+	const struct service *s = x->service;
+
+	return service_takes(s, session_row(m->sessions, x)->kind) && !s->retiring &&
+		(s->conf->internal == INTERNAL_TCPMUX) == ((x->steps & STEP_MUX) != 0);
 }
 
 /* Refusing */
@@ -161,9 +167,30 @@ static void
 give_up(struct master *m, struct session *x)
 {
 	if (x->talker)
-		link_close(m, x);	/* cancelled when it has let go of it */
+		(void)link_close(m, x);	/* cancelled when it has let go of it */
 	else
 		session_cancel(m->sessions, x);
+}
+
+static bool
+has_unread(int fd)
+{
+	int n = 0;
+
+	return ioctl(fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/* What it has said already would turn the end into a reset: who has waited is not
+ * treated so, whether or not there is something to be told. */
+static void
+tell_refused(struct master *m, struct session *x)
+{
+	char text[PROTO_TEXT];
+	size_t len = refuse_text(x->service, x->steps & STEP_MUXED, text);
+
+	if (len > 0 || has_unread(x->fd))
+		link_send_refusal(m, x->fd, text, len);
+	fd_close(&x->fd);
 }
 
 static void
@@ -172,9 +199,14 @@ refuse(struct master *m, struct session *x, enum reason why)
 	anteroom_leave(m, x);
 	events_refuse(m, x->service, &session_row(m->sessions, x)->peer, why);
 	if (x->fd != -1)
-		anteroom_refuse(m, x->service, x->fd, x->steps & STEP_MUXED);
-	x->fd = -1;
+		tell_refused(m, x);
 	give_up(m, x);
+}
+
+void
+anteroom_turn_away(struct master *m, struct session *x, enum reason why)
+{
+	refuse(m, x, why);
 }
 
 /* Gone before it had said anything: nobody is left to be told, and port scans
@@ -188,12 +220,12 @@ gone(struct master *m, struct session *x, enum reason why)
 
 /* Steps */
 
-/* The talker is asked; if there is none, the next one. */
+/* The talker is asked; if it can't be now, then later, or the next one. */
 static void
 ask(struct master *m, struct session *x, enum session_stage stage, int sent, uint32_t ms)
 {
 	x->stage = (uint8_t)stage;
-	if (sent == -1 && errno != EPIPE) {
+	if (sent == -1 && errno != EAGAIN) {
 		refuse(m, x, REASON_TALKER);
 		return;
 	}
@@ -259,20 +291,31 @@ find_room(struct master *m, struct session *x)
 		refuse(m, x, why);
 }
 
+bool
+anteroom_check(struct master *m, struct session *x)
+{
+	if (anteroom_fits(m, x))
+		return true;
+	refuse(m, x, REASON_SPAWN);
+	return false;
+}
+
 static void
 go_on(struct master *m, struct session *x)
 {
 	const struct conf_common *c;
 
 	x->stage = STAGE_NONE;
-	if (!is_served_so(m, x) || m->stopping) {
+	if (m->stopping) {
 		session_cancel(m->sessions, x);
 		return;
 	}
+	if (!anteroom_check(m, x))
+		return;
 	c = x->service->conf->common;
 	if (x->steps & STEP_PROXY)
 		ask_prefix(m, x, PREFIX_PROXY, c->proxy->timeout_ms);
-	else if (x->steps & STEP_MUX)
+	else if (x->steps & STEP_MUX && x->counted)
 		ask_prefix(m, x, PREFIX_TCPMUX, MUX_MS);
 	else if (x->steps & STEP_PLUS)
 		greet(m, x, plus, sizeof(plus) - 1);
@@ -323,6 +366,7 @@ anteroom_enter(struct master *m, struct listener *l, int fd, const struct addr *
 		return;
 	}
 	x = session_at(m->sessions, slot);
+	x->from = l->number;
 	x->fd = fd_raise(fd);	/* it may stay for long */
 	x->steps = steps_of(l->service->conf);
 	if (proxied) {
@@ -332,9 +376,19 @@ anteroom_enter(struct master *m, struct listener *l, int fd, const struct addr *
 		x->rated = true;
 		session_count_source(m->sessions, x);
 	}
-	if (x->steps & STEP_MUX)
+	/* to read its line is to serve it; of a proxy's the header comes first */
+	if (x->steps & STEP_MUX && !proxied)
 		session_count(m->sessions, x);
 	go_on(m, x);
+}
+
+void
+anteroom_has_room(struct master *m, struct session *x)
+{
+	if (x->steps & STEP_MUX)
+		go_on(m, x);
+	else
+		deliver_waiting(m, x);
 }
 
 /* The judge, for the address or the service that is known only now.  False: it
@@ -460,9 +514,10 @@ anteroom_passed(struct master *m, const struct msg_passed *p)
 		return;
 	stage = x->stage;
 	session_returned(m->sessions, x);
-	if (x->fd == -1 ||		/* refused meanwhile */
-	    !is_served_so(m, x))
+	if (x->fd == -1 || x->closing)	/* refused or ended meanwhile */
 		session_cancel(m->sessions, x);
+	else if (!anteroom_check(m, x))
+		return;
 	else if (stage == STAGE_GREET && p->result == PASSED_OK)
 		passed(m, x, x->steps & STEP_PLUS ? STEP_PLUS : STEP_BANNER);
 	else if (stage == STAGE_GREET)
@@ -474,19 +529,26 @@ anteroom_passed(struct master *m, const struct msg_passed *p)
 }
 
 void
-anteroom_again(struct master *m)
+anteroom_again(struct master *m, struct session *x)
 {
+	/* the rest of a line may be one of another meaning, and what follows a header
+	 * is the client's, not the proxy's */
+	if (x->stage == STAGE_PREFIX && bytes_read(x->fd) != x->bytes_read)
+		refuse(m, x, REASON_TALKER);
+	else
+		go_on(m, x);
+}
+
+/* While their service still has its old settings, if it is to go. */
+void
+anteroom_reloaded(struct master *m)
+{
+	room_reloaded(m);
 	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
 		struct session *x = session_at(m->sessions, i);
 
-		if (!x || x->talker || (x->stage != STAGE_PREFIX && x->stage != STAGE_GREET))
-			continue;
-		/* the rest of a line may be one of another meaning, and what follows a
-		 * header is the client's, not the proxy's */
-		if (x->stage == STAGE_PREFIX && bytes_read(x->fd) != x->bytes_read)
-			refuse(m, x, REASON_TALKER);
-		else
-			go_on(m, x);
+		if (x && x->fd != -1)
+			(void)anteroom_check(m, x);
 	}
 }
 

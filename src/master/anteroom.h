@@ -39,8 +39,16 @@ void anteroom_enter(struct master *m, struct listener *l, int fd, const struct a
 		    enum board_kind kind, bool proxied);
 /* The talker's answer. */
 void anteroom_passed(struct master *m, const struct msg_passed *p);
-/* There is another talker. */
-void anteroom_again(struct master *m);
+/* It has room, and counts as an instance from now on: it goes on, or is served. */
+void anteroom_has_room(struct master *m, struct session *x);
+/* Whether a connection that waits, wherever, is one of a kind that its service still
+ * serves; the second refuses it if not, and it is over. */
+bool anteroom_fits(const struct master *m, const struct session *x);
+bool anteroom_check(struct master *m, struct session *x);
+/* The same for all, in the midst of a reload. */
+void anteroom_reloaded(struct master *m);
+/* The talker, which could not be asked for x, perhaps another one, can be asked now. */
+void anteroom_again(struct master *m, struct session *x);
 /* The session's timer: its stage took too long. */
 void anteroom_late(struct master *m, struct session *x);
 /* The session is over: nothing of it stays here. */
@@ -49,5 +57,7 @@ void anteroom_leave(struct master *m, struct session *x);
 /* Takes fd, of a connection that was refused: the talker writes the banner, if
  * there is one, and closes it in a way that lets it arrive. */
 void anteroom_refuse(struct master *m, struct service *s, int fd, bool tcpmux);
+/* The same for one that has a session and waits: a reload has closed the gate. */
+void anteroom_turn_away(struct master *m, struct session *x, enum reason why);
 
 #endif

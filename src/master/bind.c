@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 
 #include "fd.h"
 #include "listen.h"
+#include "log.h"
 #include "names.h"
 #include "sockopt.h"
 
@@ -258,19 +260,26 @@ is_stale(const struct sockaddr_un *un, socklen_t len, int type)
 	return stale;
 }
 
-/* Whoever may write to the directory could put his own socket in our place. */
-static bool
-directory_is_safe(const char *path)
+static int
+stat_directory(const char *path, struct stat *ret)
 {
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char *slash;
-	struct stat st;
 
 	(void)snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	assert(slash);
 	slash[slash == dir] = '\0';
-	if (stat(dir, &st) == -1)
+	return stat(dir, ret);
+}
+
+/* Whoever may write to the directory could put his own socket in our place. */
+static bool
+directory_is_safe(const char *path)
+{
+	struct stat st;
+
+	if (stat_directory(path, &st) == -1)
 		return true;	/* bind(2) will say what is wrong with it */
 	return (st.st_mode & S_ISVTX) || !(st.st_mode & S_IWOTH);
 }
@@ -326,23 +335,76 @@ bind_inet(int fd, const struct bind_target *t, struct addr *ret_local)
 	return addr_from_sockaddr((struct sockaddr *)&sa, len, ret_local);
 }
 
+/* What has no owner now and had one belongs to whom a new one would. */
 static int
-apply(int fd, const struct bind_target *t, const struct conf_service *s, bool again,
-      const char **ret_step)
+apply_owner(int at, const struct stat *st, const char *path, const struct conf_socket *c,
+	    const struct conf_socket *old)
+{
+	uid_t uid = c->owner_uid;
+	gid_t gid = c->owner_gid;
+	struct stat dir;
+
+	if (uid == (uid_t)-1 && old && old->owner_uid != (uid_t)-1)
+		uid = geteuid();
+	if (gid == (gid_t)-1 && old && old->owner_gid != (gid_t)-1)
+		gid = stat_directory(path, &dir) == 0 && (dir.st_mode & S_ISGID) ?
+			dir.st_gid : getegid();
+	if ((uid == (uid_t)-1 || uid == st->st_uid) && (gid == (gid_t)-1 || gid == st->st_gid))
+		return 0;
+	return fchownat(at, "", uid, gid, AT_EMPTY_PATH);
+}
+
+static int
+apply_mode(int at, const struct stat *st, mode_t mode)
+{
+	char link[32];
+
+	if ((st->st_mode & 07777) == mode)
+		return 0;
+	/* fchmod(2) can't do it with such a descriptor */
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+	return chmod(link, mode);
+}
+
+/* Whoever owns the directory may have put something else there since: neither is a
+ * link followed, nor is anything changed but a socket. */
+static int
+apply_path(const char *path, const struct conf_service *s, const struct conf_service *old,
+	   const char **step)
+{
+	const struct conf_socket *c = s->common->socket;
+	int r, at = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st = { 0 };
+
+	*step = "path";
+	r = at == -1 ? -1 : fstat(at, &st);
+	if (old && (r == 0 ? !S_ISSOCK(st.st_mode) : errno == ENOENT || errno == ENOTDIR)) {
+		log_warnx("service %s: %s: its socket is not there any more", s->name, path);
+		fd_close(&at);
+		return 0;
+	}
+	if (r == 0) {
+		*step = "owner";
+		r = apply_owner(at, &st, path, c, old ? old->common->socket : NULL);
+	}
+	if (r == 0 && old) {	/* a new one has been made with it */
+		*step = "mode";
+		r = apply_mode(at, &st, c->mode);
+	}
+	fd_close(&at);
+	return r;
+}
+
+static int
+apply(int fd, const struct bind_target *t, const struct conf_service *s,
+      const struct conf_service *old, const char **ret_step)
 {
 	const struct conf_socket *c = s->common->socket;
 
-	if (sockopt_apply(fd, t, s, again, ret_step) == -1)
+	if (sockopt_apply(fd, t, s, old, ret_step) == -1)
 		return -1;
-	*ret_step = "owner";
-	if (t->path && t->path[0] == '/') {
-		if ((c->owner_uid != (uid_t)-1 || c->owner_gid != (gid_t)-1) &&
-		    lchown(t->path, c->owner_uid, c->owner_gid) == -1)
-			return -1;
-		*ret_step = "mode";
-		if (again && chmod(t->path, c->mode) == -1)
-			return -1;
-	}
+	if (t->path && t->path[0] == '/' && apply_path(t->path, s, old, ret_step) == -1)
+		return -1;
 	*ret_step = "listen";
 	return t->type == SOCK_DGRAM ? 0 : listen(fd, (int)c->backlog);
 }
@@ -367,7 +429,7 @@ bind_open(const struct bind_target *t, const struct conf_service *s, struct addr
 	}
 	bound = r == 0;
 	if (r == 0)
-		r = apply(fd, t, s, false, ret_step);
+		r = apply(fd, t, s, NULL, ret_step);
 	if (r == 0 && t->share)
 		r = sockopt_share(fd, false);
 	if (r == -1) {
@@ -383,7 +445,7 @@ bind_open(const struct bind_target *t, const struct conf_service *s, struct addr
 
 int
 bind_apply(int fd, const struct bind_target *t, const struct conf_service *s,
-	   const char **ret_step)
+	   const struct conf_service *old, const char **ret_step)
 {
-	return apply(fd, t, s, true, ret_step);
+	return apply(fd, t, s, old, ret_step);
 }

@@ -49,8 +49,9 @@ const char *bind_target_text(const struct bind_target *t, char *buf);
 int bind_open(const struct bind_target *t, const struct conf_service *s,
 	      struct addr *ret_local, const char **ret_step);
 
-/* Applies socket { } once more to a socket that is kept by a reload. */
+/* Changes a socket that is kept by a reload from what old asks for to what s asks
+ * for, as if it were new.  -1: it may be something between the two. */
 int bind_apply(int fd, const struct bind_target *t, const struct conf_service *s,
-	       const char **ret_step);
+	       const struct conf_service *old, const char **ret_step);
 
 #endif

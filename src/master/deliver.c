@@ -28,6 +28,7 @@
 #include "listener.h"
 #include "log.h"
 #include "master.h"
+#include "mend.h"
 #include "reap.h"
 #include "service.h"
 #include "session.h"
@@ -175,6 +176,7 @@ deliver_exec(struct master *m, struct listener *l, int fd, const struct addr *pe
 		(void)close(fd);
 		return;
 	}
+	session_at(m->sessions, slot)->from = l->number;
 	exec_connection(m, session_at(m->sessions, slot), l->target.type, fd);
 }
 
@@ -197,10 +199,12 @@ deliver_retry(struct master *m)
 
 		if (!x || x->stage != STAGE_PROCESS)
 			continue;
-		if (!service_takes(x->service, BOARD_EXEC) || m->stopping) {
+		if (m->stopping) {
 			session_cancel(m->sessions, x);
 			continue;
 		}
+		if (!anteroom_check(m, x))
+			continue;
 		how = (struct start){ .type = type_of(x->fd), .fd = x->fd };
 		if (start(m, x, &how) == -1) {
 			(void)ev_timer_start(&m->retry, RETRY_MS);
@@ -217,8 +221,8 @@ deliver_retry(struct master *m)
 	master_admit_soon(m);
 }
 
-/* Hands a connection to the talker; takes fd.  One that has just died is no
- * reason to refuse it: it waits for the next. */
+/* Hands a connection to the talker; takes fd.  One that has just died, or is behind,
+ * is no reason to refuse it: it waits. */
 static void
 give(struct master *m, struct session *x, bool seqpacket, int fd)
 {
@@ -226,19 +230,13 @@ give(struct master *m, struct session *x, bool seqpacket, int fd)
 
 	x->stage = STAGE_NONE;
 	x->fd = -1;
-	if (x->service->conf->internal == INTERNAL_TCPMUX) {
-		/* since a reload: when it was accepted there was no line to be read */
-		session_cancel(m->sessions, x);
-		(void)close(fd);
-		return;
-	}
 	if (link_send_connection(m, x, seqpacket, fd) == 0) {
 		row->state = BOARD_RUNNING;
 		service_counters(x->service)->started++;
 		session_keep(x, fd);
 		expire_begin(m->sessions, x);
 		events_start(m, x);
-	} else if (errno == EPIPE) {
+	} else if (errno == EAGAIN) {
 		x->stage = STAGE_TALKER;
 		x->fd = fd;
 		return;
@@ -250,21 +248,12 @@ give(struct master *m, struct session *x, bool seqpacket, int fd)
 }
 
 void
-deliver_held(struct master *m)
+deliver_again(struct master *m, struct session *x)
 {
-	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
-		struct session *x = session_at(m->sessions, i);
-
-		if (x && x->stage == STAGE_LINGER)
-			session_linger(m->sessions, x);
-		if (!x || x->stage != STAGE_TALKER)
-			continue;
-		if (!service_takes(x->service, BOARD_INTERNAL)) {
-			session_cancel(m->sessions, x);
-			continue;
-		}
+	if (x->stage == STAGE_LINGER)
+		session_linger(m->sessions, x);
+	else if (anteroom_check(m, x))
 		give(m, x, type_of(x->fd) == SOCK_SEQPACKET, x->fd);
-	}
 }
 
 void
@@ -278,6 +267,7 @@ deliver_internal(struct master *m, struct listener *l, int fd, const struct addr
 		(void)close(fd);
 		return;
 	}
+	session_at(m->sessions, slot)->from = l->number;
 	give(m, session_at(m->sessions, slot), l->target.type == SOCK_SEQPACKET, fd);
 }
 
@@ -339,6 +329,21 @@ may_start(struct master *m, struct listener *l, const struct addr *peer)
 	return false;
 }
 
+/* A handler with all sockets can't be started while another one, of the time before
+ * a reload, still has some of them: this one then waits for its end, too. */
+static bool
+waits_for_holder(struct master *m, struct listener *l)
+{
+	for (struct listener *o = l->service->listeners; o; o = o->next) {
+		if (o->holder == 0)
+			continue;
+		session_at(m->sessions, o->holder - 1)->all_listeners = true;
+		listener_lend(l, o->holder - 1);
+		return true;
+	}
+	return false;
+}
+
 void
 deliver_wait(struct master *m, struct listener *l)
 {
@@ -351,7 +356,14 @@ deliver_wait(struct master *m, struct listener *l)
 	struct session *x;
 	uint32_t slot;
 
-	if (!reap_wait_look(l, &wait) || !may_start(m, l, &wait.peer))
+	if (all && waits_for_holder(m, l))
+		return;
+	if (!reap_wait_look(l, &wait)) {
+		mend_vain(l);
+		return;
+	}
+	l->vain = 0;
+	if (!may_start(m, l, &wait.peer))
 		return;
 	service_counters(s)->accepted++;
 	slot = session_new(m->sessions, s, BOARD_WAIT, NULL, &local);
@@ -361,6 +373,7 @@ deliver_wait(struct master *m, struct listener *l)
 	}
 	x = session_at(m->sessions, slot);
 	x->wait = wait;
+	x->from = l->number;
 	if (all) {
 		how.n_fds = listen_fds(s, fds);
 		how.fds = fds;
@@ -393,6 +406,7 @@ deliver_datagram(struct master *m, struct listener *l, const struct addr *peer,
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
 		return REASON_SPAWN;
+	fd_pass_rights(pair[1], false);
 	slot = session_new(m->sessions, l->service, BOARD_DGRAM, peer, local);
 	if (slot == SESSION_NONE) {
 		(void)close(pair[0]);
@@ -400,6 +414,8 @@ deliver_datagram(struct master *m, struct listener *l, const struct addr *peer,
 		return REASON_SESSIONS;
 	}
 	x = session_at(m->sessions, slot);
+	session_count_listener(x, l);
+	x->from = l->number;
 	how.fd = pair[0];
 	if (start(m, x, &how) == -1) {
 		events_clone_failed(m, l->service, errno);

@@ -24,8 +24,8 @@ void deliver_exec(struct master *m, struct listener *l, int fd, const struct add
 void deliver_internal(struct master *m, struct listener *l, int fd, const struct addr *peer);
 /* One that is through the anteroom: its descriptor is x->fd. */
 void deliver_waiting(struct master *m, struct session *x);
-/* There is a talker again: what was accepted when the last one had just gone. */
-void deliver_held(struct master *m);
+/* The talker can be given x now, which it could not before. */
+void deliver_again(struct master *m, struct session *x);
 
 /* The listening socket itself; l is paused until the handler has ended. */
 void deliver_wait(struct master *m, struct listener *l);

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "bind.h"
+#include "listener.h"
 #include "master.h"
 #include "service.h"
 #include "session.h"
@@ -21,6 +23,8 @@
 #define EVERY_MS 1000		/* and then one in this time */
 #define LIMIT_BURST 2		/* the same of limits, which tell nothing new each time */
 #define LIMIT_EVERY_MS 10000
+#define STDERR_BURST 200	/* the same of handlers' stderr, for all of a service; the */
+#define STDERR_EVERY_MS 20	/* talker keeps each session within less */
 #define TELL_MS 10000		/* when to tell of lines that were not written, if no
 				 * other one follows */
 
@@ -183,6 +187,13 @@ events_end(struct master *m, const struct session *x)
 	log_end(&l);
 }
 
+/* The talker may say any number. */
+static uint32_t
+sum(uint32_t a, uint32_t b)
+{
+	return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
+
 /* Whether to write a line about it; what is not told now is told later. */
 static bool
 may_tell(struct master *m, struct service *s, enum reason r, uint32_t *ret_suppressed)
@@ -208,22 +219,40 @@ add_reason(struct log_line *l, enum reason r)
 		log_str(l, "setting", setting_of(r));
 }
 
-void
-events_refuse(struct master *m, struct service *s, const struct addr *peer, enum reason reason)
+static void
+refuse(struct master *m, struct service *s, const struct addr *peer, enum reason reason,
+       uint32_t n)
 {
 	uint32_t suppressed;
 	struct log_line l;
 
-	service_counters(s)->refused[reason]++;
-	if (!s->conf || !(s->conf->common->log_events & CONF_LOG_REFUSE) ||
-	    !may_tell(m, s, reason, &suppressed))
+	service_counters(s)->refused[reason] += n;
+	if (!s->conf || !(s->conf->common->log_events & CONF_LOG_REFUSE))
 		return;
+	if (!may_tell(m, s, reason, &suppressed)) {	/* which has noted one of them */
+		s->live->told[reason].suppressed = sum(s->live->told[reason].suppressed, n - 1);
+		return;
+	}
+	suppressed = sum(suppressed, n - 1);
 	begin(&l, LOGL_WARN, "refuse", s);
 	if (peer && peer->family != 0)
 		log_peer(&l, "peer", peer);
 	add_reason(&l, reason);
 	add_suppressed(&l, suppressed);
 	log_end(&l);
+}
+
+void
+events_refuse(struct master *m, struct service *s, const struct addr *peer, enum reason reason)
+{
+	refuse(m, s, peer, reason, 1);
+}
+
+void
+events_refuse_some(struct master *m, struct service *s, enum reason reason, uint32_t n)
+{
+	if (n > 0)
+		refuse(m, s, NULL, reason, n);
 }
 
 void
@@ -243,11 +272,34 @@ events_limit(struct master *m, struct service *s, enum reason reason)
 	log_end(&l);
 }
 
+/* Lines of stderr that no other one follows. */
+static void
+tell_lines(struct log_rate *rate, const char *name)
+{
+	struct log_line l;
+
+	if (rate->suppressed == 0)
+		return;
+	log_begin(&l, LOGL_INFO, "stderr");
+	log_str(&l, "svc", name);
+	log_str(&l, "text", "");
+	add_suppressed(&l, rate->suppressed);
+	log_end(&l);
+	rate->suppressed = 0;
+}
+
+void
+events_stray_suppressed(struct master *m)
+{
+	tell_lines(&m->stray_lines, "?");
+}
+
 void
 events_suppressed(struct service *s)
 {
 	struct log_line l;
 
+	tell_lines(&s->live->lines, service_name(s));
 	for (int r = 0; r < REASON_MAX; r++) {
 		struct log_rate *rate = &s->live->told[r];
 
@@ -298,6 +350,24 @@ events_unread(struct master *m, struct service *s, const struct addr *peer)
 	log_end(&l);
 }
 
+void
+events_mended(struct master *m, const struct listener *l, const char *error, const char *result)
+{
+	struct service_live *live = service_live(l->service);
+	char text[BIND_TEXT];
+	uint32_t suppressed = 0;
+	struct log_line line;
+
+	if (live && !allowed(m, &live->mended, &suppressed))
+		return;
+	begin(&line, LOGL_WARN, "listen", l->service);
+	log_str(&line, "listen", bind_target_text(&l->target, text));
+	log_str(&line, "error", error);
+	log_str(&line, "result", result);
+	add_suppressed(&line, suppressed);
+	log_end(&line);
+}
+
 /* A line may come after the end of its session. */
 static bool
 find_late(const struct master *m, const struct msg_errline *line, struct board_recent *ret)
@@ -316,25 +386,52 @@ add_late(struct master *m, struct log_line *l, const struct board_recent *r)
 		log_peer(l, "peer", &r->peer);
 }
 
+/* What is no service's is wanted if any service's is. */
 static bool
-wants_stderr(const struct master *m, uint32_t row)
+wants_stderr(const struct master *m, const struct service *s)
 {
-	const struct service *s = services_at(m->services, row);
-
-	return !s || !s->conf || s->conf->common->log_events & CONF_LOG_STDERR;
+	if (s)
+		return !s->conf || s->conf->common->log_events & CONF_LOG_STDERR;
+	for (int i = 0; i < m->conf->n_services; i++)
+		if (m->conf->services[i].common->log_events & CONF_LOG_STDERR)
+			return true;
+	return false;
 }
 
-/* The talker has limited the rate already, per session. */
+/* The talker limits each session, as far as it remembers it; and it is not trusted. */
+static bool
+may_write(struct master *m, struct service *s, const struct msg_errline *line,
+	  uint32_t *ret_suppressed)
+{
+	struct service_live *live = s ? service_live(s) : NULL;
+	struct log_rate *rate = live ? &live->lines : &m->stray_lines;
+	struct ev_timer *tell = live ? &live->tell : &m->tell;
+	uint32_t n = line->suppressed, before = rate->suppressed;
+
+	if (log_rate(rate, ev_now_ms(m->ev), STDERR_BURST, STDERR_EVERY_MS, ret_suppressed)) {
+		*ret_suppressed = sum(*ret_suppressed, n);
+		return true;
+	}
+	/* one that says only how many were left out is no line */
+	rate->suppressed = sum(before, sum(n, line->len > 0));
+	if (!ev_timer_active(tell))
+		(void)ev_timer_start(tell, TELL_MS);	/* or with the next line */
+	return false;
+}
+
 void
 events_stderr(struct master *m, const struct session *x, const struct msg_errline *line)
 {
 	size_t len = line->len < sizeof(line->text) ? line->len : sizeof(line->text);
 	struct board_recent r;
 	bool late = !x && find_late(m, line, &r);
+	struct service *s = x ? x->service :
+		services_at(m->services, late ? r.service : line->service);
+	uint32_t suppressed;
 	struct log_line l;
 
-	if (x ? !(x->log_events & CONF_LOG_STDERR) :
-	    !wants_stderr(m, late ? r.service : line->service))
+	if ((x ? !(x->log_events & CONF_LOG_STDERR) : !wants_stderr(m, s)) ||
+	    !may_write(m, s, line, &suppressed))
 		return;
 	log_begin(&l, LOGL_INFO, "stderr");
 	if (x) {
@@ -348,6 +445,6 @@ events_stderr(struct master *m, const struct session *x, const struct msg_errlin
 		log_str(&l, "svc", name[0] ? name : "?");
 	}
 	log_mem(&l, "text", line->text, len);
-	add_suppressed(&l, line->suppressed);
+	add_suppressed(&l, suppressed);
 	log_end(&l);
 }

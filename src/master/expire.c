@@ -59,7 +59,7 @@ expire_stop(struct sessions *all, struct session *x)
 	struct master *m = x->service->master;
 
 	if (x->talker && !m->stopping)	/* else it is told to stop as a whole */
-		link_close(m, x);
+		(void)link_close(m, x);
 	if (!x->process) {
 		if (x->stage == STAGE_LINGER)
 			session_lingered(all, x);

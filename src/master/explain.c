@@ -12,6 +12,7 @@
 #include "explain.h"
 
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -35,6 +36,7 @@ struct answer {
 	int64_t now_s;
 	struct gate_load load;	/* if the gate wants it */
 	enum reason verdict;
+	bool loops;		/* its datagrams would get no answer */
 };
 
 static int
@@ -181,6 +183,34 @@ rate(const struct limit_rate *r, char *buf, size_t size)
 	return buf;
 }
 
+static bool
+has_stream(const struct conf_service *s)
+{
+	for (int i = 0; i < s->n_listen; i++)
+		if (listen_is_stream(s->listen[i].proto))
+			return true;
+	return false;
+}
+
+static void
+print_max(const struct conf *c)
+{
+	(void)printf("; max_processes %" PRIu32 "%s\n", c->max_processes,
+		     c->max_processes ? "" : " (no limit)");
+}
+
+/* Of a handler that accepts only its start is known. */
+static void
+print_wait_limits(const struct answer *a, const struct conf *c)
+{
+	char buf[64];
+
+	(void)printf("limits: wait = yes: one handler for each address of the service%s, which "
+		     "accepts by itself", rate(&a->service->common->limits->rate, buf,
+					       sizeof(buf)));
+	print_max(c);
+}
+
 static void
 print_limits(const struct answer *a, const struct conf *c)
 {
@@ -188,6 +218,10 @@ print_limits(const struct answer *a, const struct conf *c)
 	struct addr key = srctab_key(&a->peer, l->source_prefix4, l->source_prefix6);
 	char source[ADDR_STRLEN], one[64], all[64], rate_one[64], rate_all[64], bits[16] = "";
 
+	if (a->service->common->wait && has_stream(a->service)) {
+		print_wait_limits(a, c);
+		return;
+	}
 	if (key.family == AF_UNIX) {
 		(void)snprintf(source, sizeof(source), "uid %" PRIu32, key.cred.uid);
 	} else {
@@ -195,13 +229,14 @@ print_limits(const struct answer *a, const struct conf *c)
 		(void)snprintf(bits, sizeof(bits), "/%u", key.family == AF_INET ?
 			       l->source_prefix4 : l->source_prefix6);
 	}
-	(void)printf("limits: source %s%s: %s%s; service: %s%s (then %s); max_processes %" PRIu32
-		     "%s\n", source, bits, at_once(l->per_source, one, sizeof(one)),
+	(void)printf("limits: source %s%s: %s%s; service: %s%s (then %s)",
+		     source, bits, at_once(l->per_source, one, sizeof(one)),
 		     rate(&l->rate_per_source, rate_one, sizeof(rate_one)),
 		     at_once(l->instances, all, sizeof(all)),
 		     rate(&l->rate, rate_all, sizeof(rate_all)),
-		     l->when_full == CONF_QUEUE ? "queued" : "refused", c->max_processes,
-		     c->max_processes ? "" : " (no limit)");
+		     l->when_full == CONF_QUEUE || a->service->common->wait ? "queued" :
+		     "refused");
+	print_max(c);
 }
 
 static void
@@ -279,6 +314,78 @@ has_family(const struct conf_service *s, bool unix_socket)
 }
 
 static void
+judge(struct answer *a)
+{
+	struct load *load = load_new();
+	struct timespec now;
+
+	a->load = (struct gate_load){
+		GATE_UNKNOWN, { GATE_UNKNOWN, GATE_UNKNOWN, GATE_UNKNOWN },
+	};
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if (load && gate_wants_load(a->gate))
+		a->load = *load_get(load, (int64_t)now.tv_sec * 1000);
+	load_free(load);
+	if (a->proxy_gate && a->service->common->proxy->required && !is_proxy(a))
+		a->verdict = REASON_PROXY;
+	else
+		a->verdict = gate_judge(a->gate, &a->peer, a->now_s, &a->load, NULL);
+}
+
+/* By tcpmux a client comes to another service first; which of them there are. */
+static const struct conf_service *
+next_mux(const struct conf *c, const struct conf_service *after, sa_family_t family)
+{
+	const struct conf_service *s = after ? after + 1 : c->services;
+
+	for (; s < c->services + c->n_services; s++)
+		if (s->enabled && s->internal == INTERNAL_TCPMUX &&
+		    has_family(s, family == AF_UNIX))
+			return s;
+	return NULL;
+}
+
+static struct answer
+judge_mux(const struct answer *a, const struct conf_service *s)
+{
+	struct answer mux = {
+		.service = s, .gate = s->common->gate, .proxy_gate = s->common->proxy_gate,
+		.peer = a->peer, .now_s = a->now_s,
+	};
+
+	judge(&mux);
+	return mux;
+}
+
+static void
+print_muxes(const struct answer *a, const struct conf *c)
+{
+	static const struct conf_access nothing;
+	const struct conf_service *s = NULL;
+	const struct conf_access *access;
+	bool some = false;
+	char buf[64];
+
+	if (!a->service->common->tcpmux)
+		return;
+	while ((s = next_mux(c, s, a->peer.family))) {
+		struct answer mux = judge_mux(a, s);
+
+		access = s->common->access;
+		(void)printf("tcpmux: by service %s (%s:%d), there %s%s\n", s->name, s->file,
+			     s->line, yes_or_verdict(mux.verdict, buf, sizeof(buf)),
+			     is_proxy(&mux) ? ", unless its PROXY header conveys another address" :
+			     "");
+		print_rule("tcpmux rule", mux.gate, access ? access : &nothing, &a->peer, "allow",
+			   "deny");
+		some = true;
+	}
+	if (!some)
+		(void)printf("note: no service with internal = tcpmux is enabled that such a "
+			     "client can reach\n");
+}
+
+static void
 print_answer(const struct answer *a, const struct options *o, const struct conf *c)
 {
 	static const struct conf_access nothing;
@@ -298,6 +405,10 @@ print_answer(const struct answer *a, const struct options *o, const struct conf 
 	print_limits(a, c);
 	print_timeouts(a->service->common->timeouts);
 	print_proxy(a);
+	print_muxes(a, c);
+	if (a->loops && has_stream(a->service))
+		(void)printf("note: a datagram from this port gets no answer (%s)\n",
+			     reason_name(REASON_LOOP));
 	if (!has_family(a->service, a->peer.family == AF_UNIX))
 		(void)printf("note: the service has no %s socket\n",
 			     a->peer.family == AF_UNIX ? "UNIX" : "internet");
@@ -327,23 +438,51 @@ make_gates(struct answer *a, struct conf_gates *g)
 	return ok;
 }
 
-static void
-judge(struct answer *a)
+/* port 0: any. */
+static bool
+has_udp(const struct conf_service *s, uint16_t port)
 {
-	struct load *load = load_new();
-	struct timespec now;
+	for (const struct conf_listen *l = s->listen; l < s->listen + s->n_listen; l++)
+		if (!listen_is_unix(l->proto) && !listen_is_stream(l->proto) &&
+		    (port == 0 || (port >= l->port && port <= l->port_last)))
+			return true;
+	return false;
+}
 
-	a->load = (struct gate_load){
-		GATE_UNKNOWN, { GATE_UNKNOWN, GATE_UNKNOWN, GATE_UNKNOWN },
-	};
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	if (load && gate_wants_load(a->gate))
-		a->load = *load_get(load, (int64_t)now.tv_sec * 1000);
-	load_free(load);
-	if (a->proxy_gate && a->service->common->proxy->required && !is_proxy(a))
-		a->verdict = REASON_PROXY;
-	else
-		a->verdict = gate_judge(a->gate, &a->peer, a->now_s, &a->load, NULL);
+/* Whether an answer to this port could be answered for ever: it is one of the
+ * system's, or served here. */
+static bool
+could_loop(const struct answer *a, const struct conf *c)
+{
+	uint16_t port = a->peer.port;
+
+	if (a->service->internal == INTERNAL_NONE || a->peer.family == AF_UNIX || port == 0 ||
+	    !has_udp(a->service, 0))
+		return false;
+	for (int i = 0; i < c->n_services; i++)
+		if (c->services[i].enabled && has_udp(&c->services[i], port))
+			return true;
+	return port < IPPORT_RESERVED;
+}
+
+/* What is decided before the service's own gate is asked. */
+static void
+judge_way(struct answer *a, const struct conf *c)
+{
+	const struct conf_service *s = a->service, *mux = NULL;
+	enum reason why = REASON_NONE;
+
+	a->loops = could_loop(a, c);
+	if (a->loops && !has_stream(s))
+		a->verdict = REASON_LOOP;
+	if (s->n_listen > 0 || a->verdict != REASON_NONE)
+		return;
+	while ((mux = next_mux(c, mux, a->peer.family))) {
+		why = judge_mux(a, mux).verdict;
+		if (why == REASON_NONE)
+			return;
+	}
+	a->verdict = why;
 }
 
 int
@@ -362,6 +501,7 @@ explain_run(const struct options *o, const struct conf *c)
 		own = conf_gates_new();
 	if (a.service->enabled || make_gates(&a, own)) {
 		judge(&a);
+		judge_way(&a, c);
 		print_answer(&a, o, c);
 		code = a.verdict == REASON_NONE ? EXPLAIN_LET_IN : EXPLAIN_REFUSED;
 	}

@@ -13,12 +13,14 @@
 #include <time.h>
 
 #include "gate.h"
+#include "listener.h"
 #include "load.h"
 #include "master.h"
 #include "service.h"
 #include "session.h"
 #include "srctab.h"
 
+#define ENDING 16		/* handlers beside session.max that may just be exiting */
 #define TALKER_SPARE 320	/* its descriptors that are no session's */
 
 /* Whether this kind of session has a process. */
@@ -124,6 +126,18 @@ judge_gate(const struct master *m, const struct gate *g, const struct addr *peer
 			  gate_wants_load(g) ? load_get(m->load, ev_now_ms(m->ev)) : NULL, NULL);
 }
 
+static bool
+source_full(const struct master *m, const struct service *s, const struct addr *peer)
+{
+	const struct conf_limits *l = s->conf->common->limits;
+	struct addr key;
+
+	if (l->per_source == 0 || peer->family == 0)
+		return false;
+	key = srctab_key(peer, l->source_prefix4, l->source_prefix6);
+	return srctab_count(m->sources, s->row, &key) >= l->per_source;
+}
+
 enum reason
 judge_source(const struct master *m, const struct service *s, const struct addr *peer)
 {
@@ -134,9 +148,9 @@ judge_source(const struct master *m, const struct service *s, const struct addr 
 	if (why != REASON_NONE || peer->family == 0 ||
 	    (l->per_source == 0 && l->rate_per_source.n == 0))
 		return why;
-	key = srctab_key(peer, l->source_prefix4, l->source_prefix6);
-	if (l->per_source > 0 && srctab_count(m->sources, s->row, &key) >= l->per_source)
+	if (source_full(m, s, peer))
 		return REASON_SOURCE_INSTANCES;
+	key = srctab_key(peer, l->source_prefix4, l->source_prefix6);
 	if (l->rate_per_source.n > 0 &&
 	    srctab_wait_ms(m->sources, s->row, &key, &l->rate_per_source,
 			   (uint64_t)ev_now_ms(m->ev)) > 0)
@@ -170,6 +184,47 @@ judge_peer(const struct master *m, const struct service *s, enum board_kind kind
 	if (sessions_full(m->sessions) || (kind == BOARD_DGRAM && talker_full(m, kind)))
 		return REASON_SESSIONS;
 	return REASON_NONE;
+}
+
+enum reason
+judge_listener(const struct listener *l)
+{
+	uint32_t max = l->service->conf->common->session->max;
+	/* A handler that has closed its end is not reaped yet, and may just be exiting:
+	 * the datagram after it is not lost for that.  No more than so many, whatever
+	 * the talker says. */
+	uint32_t ending = l->let_go < max + ENDING ? l->let_go : max + ENDING;
+
+	return l->sessions - ending >= max ? REASON_SESSION_MAX : REASON_NONE;
+}
+
+enum reason
+judge_again(const struct service *s, const struct addr *peer)
+{
+	static const struct gate_load idle = {
+		GATE_UNKNOWN, { GATE_UNKNOWN, GATE_UNKNOWN, GATE_UNKNOWN }
+	};
+	const struct gate *g = s->conf->common->gate;
+	struct timespec now = { 0 };
+
+	if (!g || peer->family == 0)
+		return REASON_NONE;
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return gate_judge(g, peer, now.tv_sec, &idle, NULL);
+}
+
+enum reason
+judge_running(const struct master *m, const struct service *s, const struct addr *peer,
+	      uint32_t instances)
+{
+	uint32_t max = s->conf->common->limits->instances;
+	enum reason why = judge_again(s, peer);
+
+	if (why != REASON_NONE)
+		return why;
+	if (source_full(m, s, peer))
+		return REASON_SOURCE_INSTANCES;
+	return max > 0 && instances >= max ? REASON_INSTANCES : REASON_NONE;
 }
 
 void

@@ -4,7 +4,8 @@
 /*
  * The one place that decides whether a connection or a datagram's sender is
  * served.  The order is: access, hours, load, instances of the source, rate of
- * the source, rate of the service, instances of the service, max_processes.
+ * the source, rate of the service, instances of the service, max_processes, and of
+ * peers of a datagram socket session.max.
  * Those from the service's rate on that are set to queue are asked before a
  * connection is accepted (judge_room), so that it can wait in the backlog; all
  * others, and the source, need the peer's address and come after it.
@@ -16,6 +17,7 @@
 #include "board.h"
 #include "reason.h"
 
+struct listener;
 struct master;
 struct service;
 
@@ -41,6 +43,17 @@ enum reason judge_service(const struct master *m, const struct service *s, enum 
 /* Both.  REASON_NONE: serve it. */
 enum reason judge_peer(const struct master *m, const struct service *s, enum board_kind kind,
 		       const struct addr *peer);
+
+/* Whether a socket may have one more datagram session, as far as itself goes. */
+enum reason judge_listener(const struct listener *l);
+
+/* Whether it would be let in now that is there already: by access and hours; how busy the
+ * machine is, and rates, are for those who come. */
+enum reason judge_again(const struct service *s, const struct addr *peer);
+/* The same for one that is served, beside so many of its service; the others of its
+ * source are those that are counted. */
+enum reason judge_running(const struct master *m, const struct service *s,
+			  const struct addr *peer, uint32_t instances);
 
 /* What was let in takes its tokens: of its source, of the service. */
 void judge_take_source(struct master *m, struct service *s, const struct addr *peer);

@@ -23,6 +23,7 @@
 #include "listener.h"
 #include "log.h"
 #include "master.h"
+#include "owed.h"
 #include "service.h"
 #include "reap.h"
 #include "session.h"
@@ -32,6 +33,8 @@
 #define SERVE_KEEP_MS 5000	/* how long the talker may remember a "yes" */
 #define DENY_KEEP_MS 1000	/* and a "no" */
 #define BACKOFF_KEEP_MS 200	/* and one that ends as soon as something is mended */
+#define PAY_MAX 256		/* messages of what is owed, in one turn */
+#define PAY_MS 50		/* how soon to try again if a descriptor could not be sent */
 
 static void
 pause_all(struct master *m)
@@ -65,15 +68,6 @@ link_ready(const struct master *m)
 	return talkproc_ready(m) && !m->link_paused;
 }
 
-static void
-room(void *arg)
-{
-	struct master *m = arg;
-
-	if (talkproc_ready(m))
-		resume_all(m);
-}
-
 /* Pauses what feeds the link as soon as something has to wait in its queue:
  * the queue is for what is under way, not for load. */
 static int
@@ -102,6 +96,220 @@ tell(struct master *m, union msg *msg, enum msg_type type, int fd)
 	return 0;
 }
 
+/* What must arrive */
+
+static int
+tell_listener(struct master *m, const struct listener *l)
+{
+	const struct conf_service *c = l->service->conf;
+	union msg msg = { 0 };
+
+	msg.dgram.listener = l->number;
+	msg.dgram.internal = c->internal;
+	msg.dgram.family = l->target.addr.family;
+	msg.dgram.once = c->common->session->once;
+	msg.dgram.idle_ms = c->common->session->idle_ms;
+	msg.dgram.max = c->common->session->max;
+	return tell(m, &msg, MSG_DGRAM, l->fd);
+}
+
+static bool
+is_talkers(const struct listener *l)
+{
+	return l && l->service && l->kind == LISTENER_TALKER && l->fd != -1 && l->holder == 0;
+}
+
+static int
+pay_listener(struct master *m, uint32_t number)
+{
+	struct listener *l = listeners_at(m->listeners, number);
+
+	if (!is_talkers(l))
+		return 0;
+	if (tell_listener(m, l) == -1)
+		return -1;
+	l->sent = true;
+	return 0;
+}
+
+static int
+pay_drop(struct master *m, uint32_t number, bool leave)
+{
+	union msg msg = { .dgram_drop = { .listener = number, .leave = leave } };
+
+	return tell(m, &msg, MSG_DGRAM_DROP, -1);
+}
+
+static int
+pay_close(struct master *m, uint32_t slot)
+{
+	const struct session *x = session_at(m->sessions, slot);
+	union msg msg = { .close = { .slot = slot } };
+
+	if (!x || !x->talker)
+		return 0;
+	msg.close.generation = session_row(m->sessions, x)->generation;
+	return tell(m, &msg, MSG_CLOSE, -1);
+}
+
+static const char *
+mux_name(const struct master *m, uint32_t row)
+{
+	const struct service *s = services_at(m->services, row);
+
+	return s && s->conf ? s->conf->common->tcpmux : NULL;
+}
+
+static int
+pay_name(struct master *m, uint32_t number)
+{
+	union msg msg = { .mux = { .len = 0 } };
+	const char *name;
+
+	if (number == 0)
+		return tell(m, &msg, MSG_MUX, -1);
+	name = mux_name(m, number - 1);
+	if (!name)
+		return 0;
+	msg.mux.service = number - 1;
+	msg.mux.plus = name[0] == '+';
+	name += msg.mux.plus;
+	msg.mux.len = (uint32_t)strlen(name);
+	if (msg.mux.len <= sizeof(msg.mux.name))
+		memcpy(msg.mux.name, name, msg.mux.len);
+	return tell(m, &msg, MSG_MUX, -1);
+}
+
+/* It may have come to another stage, or to its end. */
+static void
+offer(struct master *m, uint32_t slot)
+{
+	struct session *x = session_at(m->sessions, slot);
+
+	if (!x || x->talker)
+		return;
+	if (x->stage == STAGE_PREFIX || x->stage == STAGE_GREET)
+		anteroom_again(m, x);
+	else if (x->stage == STAGE_TALKER || x->stage == STAGE_LINGER)
+		deliver_again(m, x);
+}
+
+/* 0: it has been told, or is no more to be told; else as tell. */
+static int
+pay_one(struct master *m, enum owed_kind kind, uint32_t number)
+{
+	union msg msg = { 0 };
+
+	switch (kind) {
+	case OWED_STOP:
+		return tell(m, &msg, MSG_STOP, -1);
+	case OWED_ERRLOG:
+		return tell(m, &msg, MSG_ERRLOG, stderrs_read_fd(m->stderrs, number));
+	case OWED_CONTROL:
+		return m->control_fd == -1 ? 0 : tell(m, &msg, MSG_CONTROL, m->control_fd);
+	case OWED_CLOSE:
+		return pay_close(m, number);
+	case OWED_LEAVE:
+	case OWED_DROP:
+		return pay_drop(m, number, kind == OWED_LEAVE);
+	case OWED_DGRAM:
+		return pay_listener(m, number);
+	case OWED_NAMES:
+		return pay_name(m, number);
+	case OWED_OFFER:
+		offer(m, number);	/* owed again if it is not to be had */
+		return 0;
+	case OWED_KINDS:
+		break;
+	}
+	return 0;
+}
+
+/* As much as the link takes now, of the kinds before end.  What is left follows
+ * when there is room, or soon if there is. */
+static void
+pay(struct master *m, enum owed_kind end)
+{
+	struct msg_link *link = talkproc_link(m);
+	bool failed = false;
+	enum owed_kind kind;
+	uint32_t number;
+
+	if (!link || m->paying)
+		return;
+	m->paying = true;
+	for (int i = 0; i < PAY_MAX && !failed && !msg_link_busy(link) &&
+	     owed_next(m->owed, &kind, &number) && kind < end; i++) {
+		owed_unmark(m->owed, kind, number);
+		if (pay_one(m, kind, number) == 0)
+			continue;
+		failed = errno == EMFILE || errno == ENOBUFS || errno == EPIPE;
+		if (failed)
+			owed_mark(m->owed, kind, number);
+	}
+	m->paying = false;
+	if (!owed_any(m->owed))
+		return;
+	pause_all(m);
+	if (!msg_link_busy(link) && !ev_timer_active(&m->pay))
+		(void)ev_timer_start(&m->pay, failed ? PAY_MS : 0);
+}
+
+/* Connections are left to the loop: what follows from them is more than the callers
+ * of this expect. */
+static void
+owe(struct master *m, enum owed_kind kind, uint32_t number)
+{
+	owed_mark(m->owed, kind, number);
+	pay(m, OWED_OFFER);
+}
+
+static void
+room(void *arg)
+{
+	struct master *m = arg;
+
+	pay(m, OWED_KINDS);
+	if (talkproc_ready(m) && !owed_any(m->owed) && !msg_link_busy(talkproc_link(m)))
+		resume_all(m);
+}
+
+int
+link_init(struct master *m)
+{
+	m->owed = owed_new();
+	ev_timer_init(m->ev, &m->pay, room, m);
+	return m->owed ? 0 : -1;
+}
+
+void
+link_fini(struct master *m)
+{
+	if (m->owed)
+		ev_timer_stop(&m->pay);
+	owed_free(m->owed);
+	m->owed = NULL;
+}
+
+/* What can be had by the next talker, or later by this one: behind what is owed, so
+ * that none of it is passed over and each finds what it needs. */
+static int
+hand_over(struct master *m, const struct session *x, union msg *msg, enum msg_type type, int fd)
+{
+	errno = EAGAIN;
+	if (!talkproc_ready(m))
+		return -1;
+	if (msg_link_busy(talkproc_link(m)) || (owed_any(m->owed) && !m->paying)) {
+		owed_mark(m->owed, OWED_OFFER, session_slot(m->sessions, x));
+		return -1;
+	}
+	if (tell(m, msg, type, fd) == 0)
+		return 0;
+	if (errno == EPIPE)
+		errno = EAGAIN;
+	return -1;
+}
+
 int
 link_send_start(struct master *m)
 {
@@ -115,27 +323,25 @@ link_send_start(struct master *m)
 void
 link_send_stop(struct master *m)
 {
-	union msg msg = { 0 };
-
-	(void)tell(m, &msg, MSG_STOP, -1);
+	/* one that isn't ready yet has not got handlers' stderr either (on_ready) */
+	if (talkproc_ready(m))
+		owe(m, OWED_STOP, 0);
+	else
+		owed_mark(m->owed, OWED_STOP, 0);
 }
 
 void
 link_send_control(struct master *m)
 {
-	union msg msg = { 0 };
-
-	if (talkproc_ready(m) && m->control_fd != -1)
-		(void)tell(m, &msg, MSG_CONTROL, m->control_fd);
+	if (talkproc_ready(m))
+		owe(m, OWED_CONTROL, 0);
 }
 
 void
-link_send_stderr(struct master *m, int fd)
+link_send_stderr(struct master *m, uint32_t i)
 {
-	union msg msg = { 0 };
-
 	if (talkproc_ready(m))
-		(void)tell(m, &msg, MSG_ERRLOG, fd);
+		owe(m, OWED_ERRLOG, i);
 }
 
 int
@@ -143,15 +349,11 @@ link_send_connection(struct master *m, struct session *x, bool seqpacket, int fd
 {
 	union msg msg = { 0 };
 
-	if (!talkproc_ready(m)) {
-		errno = EPIPE;
-		return -1;
-	}
 	msg.conn.slot = session_slot(m->sessions, x);
 	msg.conn.generation = session_row(m->sessions, x)->generation;
 	msg.conn.internal = x->service->conf->internal;
 	msg.conn.seqpacket = seqpacket;
-	if (tell(m, &msg, MSG_CONN, fd) == -1)
+	if (hand_over(m, x, &msg, MSG_CONN, fd) == -1)
 		return -1;
 	session_talked(m->sessions, x);
 	return 0;
@@ -160,46 +362,36 @@ link_send_connection(struct master *m, struct session *x, bool seqpacket, int fd
 void
 link_send_listener(struct master *m, struct listener *l)
 {
-	const struct conf_service *c = l->service->conf;
-	union msg msg = { 0 };
-
-	if (!talkproc_ready(m) || l->fd == -1 || l->holder != 0)
-		return;
-	msg.dgram.listener = l->number;
-	msg.dgram.internal = c->internal;
-	msg.dgram.family = l->target.addr.family;
-	msg.dgram.once = c->common->session->once;
-	msg.dgram.idle_ms = c->common->session->idle_ms;
-	msg.dgram.max = c->common->session->max;
-	if (tell(m, &msg, MSG_DGRAM, l->fd) == 0)
-		l->sent = true;
+	if (talkproc_ready(m) && is_talkers(l))
+		owe(m, OWED_DGRAM, l->number);
 }
 
 void
-link_drop_listener(struct master *m, struct listener *l)
+link_drop_listener(struct master *m, struct listener *l, bool leave)
 {
-	union msg msg = { 0 };
+	bool owed = owed_marked(m->owed, OWED_DROP, l->number);
 
+	owed_unmark(m->owed, OWED_DGRAM, l->number);
+	if (!l->sent && !(leave && owed))
+		return;
 	l->sent = false;
-	msg.dgram_drop.listener = l->number;
-	(void)tell(m, &msg, MSG_DGRAM_DROP, -1);
+	if (leave)
+		owed_unmark(m->owed, OWED_DROP, l->number);
+	if (talkproc_ready(m))
+		owe(m, leave ? OWED_LEAVE : OWED_DROP, l->number);
 }
 
-void
+int
 link_close(struct master *m, struct session *x)
 {
-	union msg msg = { 0 };
-
-	msg.close.slot = session_slot(m->sessions, x);
-	msg.close.generation = session_row(m->sessions, x)->generation;
-	(void)tell(m, &msg, MSG_CLOSE, -1);
-}
-
-static int
-no_talker(void)
-{
-	errno = EPIPE;
-	return -1;
+	if (!talkproc_ready(m)) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (!x->closing)
+		owe(m, OWED_CLOSE, session_slot(m->sessions, x));
+	x->closing = true;
+	return 0;
 }
 
 int
@@ -207,12 +399,10 @@ link_send_prefix(struct master *m, struct session *x, uint32_t what, uint32_t ms
 {
 	union msg msg = { .prefix = { .slot = session_slot(m->sessions, x) } };
 
-	if (!talkproc_ready(m))
-		return no_talker();
 	msg.prefix.generation = session_row(m->sessions, x)->generation;
 	msg.prefix.what = what;
 	msg.prefix.timeout_ms = ms;
-	return tell(m, &msg, MSG_PREFIX, x->fd);
+	return hand_over(m, x, &msg, MSG_PREFIX, x->fd);
 }
 
 int
@@ -220,13 +410,11 @@ link_send_greeting(struct master *m, struct session *x, const char *text, size_t
 {
 	union msg msg = { .greet = { .slot = session_slot(m->sessions, x) } };
 
-	if (!talkproc_ready(m))
-		return no_talker();
 	msg.greet.generation = session_row(m->sessions, x)->generation;
 	msg.greet.timeout_ms = ms;
 	msg.greet.len = (uint32_t)len;
 	memcpy(msg.greet.text, text, len);
-	return tell(m, &msg, MSG_GREET, x->fd);
+	return hand_over(m, x, &msg, MSG_GREET, x->fd);
 }
 
 void
@@ -245,11 +433,9 @@ link_send_linger(struct master *m, struct session *x, int fd)
 {
 	union msg msg = { .linger = { .slot = session_slot(m->sessions, x) } };
 
-	if (!talkproc_ready(m))
-		return no_talker();
 	msg.linger.generation = session_row(m->sessions, x)->generation;
 	msg.linger.timeout_ms = x->linger_ms;
-	if (tell(m, &msg, MSG_LINGER, fd) == -1)
+	if (hand_over(m, x, &msg, MSG_LINGER, fd) == -1)
 		return -1;
 	session_talked(m->sessions, x);
 	return 0;
@@ -258,30 +444,21 @@ link_send_linger(struct master *m, struct session *x, int fd)
 void
 link_send_names(struct master *m)
 {
-	union msg msg = { .mux = { .len = 0 } };
-
-	if (!talkproc_ready(m) || tell(m, &msg, MSG_MUX, -1) == -1)
+	if (!talkproc_ready(m))
 		return;
-	for (uint32_t i = 0; i < services_rows(m->services); i++) {
-		const struct service *s = services_at(m->services, i);
-		const char *name = s && s->conf ? s->conf->common->tcpmux : NULL;
-
-		if (!name)
-			continue;
-		msg = (union msg){ .mux = { .service = i } };
-		msg.mux.plus = name[0] == '+';
-		name += msg.mux.plus;
-		msg.mux.len = (uint32_t)strlen(name);
-		if (msg.mux.len <= sizeof(msg.mux.name))
-			memcpy(msg.mux.name, name, msg.mux.len);
-		(void)tell(m, &msg, MSG_MUX, -1);
-	}
+	owed_forget(m->owed, OWED_NAMES);	/* all anew */
+	for (uint32_t i = 0; i < services_rows(m->services); i++)
+		if (mux_name(m, i))
+			owed_mark(m->owed, OWED_NAMES, i + 1);
+	owe(m, OWED_NAMES, 0);
 }
 
 void
 link_lost(struct master *m)
 {
 	pause_all(m);
+	owed_forget_all(m->owed);
+	ev_timer_stop(&m->pay);
 	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
 		struct listener *l = listeners_at(m->listeners, i);
 
@@ -291,7 +468,7 @@ link_lost(struct master *m)
 	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++) {
 		struct session *x = session_at(m->sessions, i);
 
-		if (x && x->fd != -1)
+		if (x && x->fd != -1 && !x->closing)
 			session_returned(m->sessions, x);	/* for the next one */
 		else if (x)
 			session_untalked(m->sessions, x);
@@ -302,19 +479,17 @@ static void
 on_ready(struct master *m)
 {
 	talkproc_is_ready(m);
-	stderrs_send(m->stderrs);
-	link_send_control(m);
-	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++) {
-		struct listener *l = listeners_at(m->listeners, i);
-
-		if (l && l->service && l->kind == LISTENER_TALKER)
-			link_send_listener(m, l);
-	}
+	for (uint32_t i = 0; i < stderrs_count(m->stderrs); i++)
+		owed_mark(m->owed, OWED_ERRLOG, i);
+	owed_mark(m->owed, OWED_CONTROL, 0);
+	for (uint32_t i = 0; i < listeners_rows(m->listeners); i++)
+		if (is_talkers(listeners_at(m->listeners, i)))
+			owed_mark(m->owed, OWED_DGRAM, i);
+	for (uint32_t i = 0; i < sessions_rows(m->sessions); i++)
+		if (session_at(m->sessions, i))	/* offer knows which of them */
+			owed_mark(m->owed, OWED_OFFER, i);
 	link_send_names(m);
-	anteroom_again(m);
-	deliver_held(m);
-	if (!msg_link_busy(talkproc_link(m)))
-		resume_all(m);
+	room(m);
 }
 
 static void
@@ -375,7 +550,7 @@ deny_ms(const struct master *m, const struct service *s, const struct addr *peer
 		ms = judge_wait_ms(m, s, peer);
 	else if (why == REASON_RATE)
 		ms = judge_wait_ms(m, s, NULL);
-	else if (why == REASON_BACKOFF)
+	else if (why == REASON_BACKOFF || why == REASON_SESSION_MAX)
 		ms = BACKOFF_KEEP_MS;
 	return ms < DENY_KEEP_MS ? (uint32_t)ms : DENY_KEEP_MS;
 }
@@ -387,6 +562,15 @@ is_rated(const struct service *s)
 	const struct conf_limits *l = s->conf->common->limits;
 
 	return l->rate.n > 0 || l->rate_per_source.n > 0;
+}
+
+static enum reason
+judge_ask(const struct master *m, const struct listener *l, const struct addr *peer)
+{
+	bool internal = l->service->conf->internal != INTERNAL_NONE;
+	enum reason why = judge_peer(m, l->service, internal ? BOARD_INTERNAL : BOARD_DGRAM, peer);
+
+	return why == REASON_NONE && !internal ? judge_listener(l) : why;
 }
 
 static void
@@ -407,11 +591,9 @@ on_ask(struct master *m, const struct msg_ask *ask)
 	else if (!internal && m->to_start > 0)
 		why = REASON_SPAWN;
 	else
-		why = judge_peer(m, l->service, internal ? BOARD_INTERNAL : BOARD_DGRAM,
-				 &ask->peer);
+		why = judge_ask(m, l, &ask->peer);
 	if (why != REASON_NONE && why != REASON_LOOP && reap_children(m) > 0)
-		why = judge_peer(m, l->service, internal ? BOARD_INTERNAL : BOARD_DGRAM,
-				 &ask->peer);
+		why = judge_ask(m, l, &ask->peer);
 	if (why != REASON_NONE) {
 		events_refuse(m, l->service, &ask->peer, why);
 		answer(m, ask, why, deny_ms(m, l->service, &ask->peer, why), 0);
@@ -460,7 +642,9 @@ on_count(struct master *m, const struct msg_count *n)
 	c->datagrams_out += n->datagrams_out;
 	c->refused[REASON_LOOP] += n->loop;
 	c->refused[REASON_QUEUE] += n->queue;
-	if (n->reason > REASON_NONE && n->reason < REASON_MAX)
+	if (n->reason == REASON_SESSION_MAX)	/* which it sees by itself: nobody has told */
+		events_refuse_some(m, l->service, n->reason, n->denied);
+	else if (n->reason > REASON_NONE && n->reason < REASON_MAX)
 		c->refused[n->reason] += n->denied;
 }
 

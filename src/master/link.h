@@ -20,6 +20,8 @@ struct listener;
 struct master;
 struct session;
 
+int link_init(struct master *m);	/* after m->ev; -1 and errno */
+void link_fini(struct master *m);
 /* The master's end; takes fd. */
 struct msg_link *link_new(struct master *m, int fd);
 int link_send_start(struct master *m);
@@ -31,16 +33,20 @@ void link_lost(struct master *m);
 /* Whether something can be handed over now. */
 bool link_ready(const struct master *m);
 
-/* Hands the connection over; fd is borrowed; 0, or -1 and errno, EPIPE: there is
- * no talker just now. */
+/* Hands the connection over; fd is borrowed; 0, or -1 and errno, EAGAIN: not just
+ * now; it is asked for (deliver_again, anteroom_again) when it can be. */
 int link_send_connection(struct master *m, struct session *x, bool seqpacket, int fd);
-/* A datagram socket of an internal service or of sessions; later if there is
- * no talker now. */
+/* A datagram socket of an internal service or of sessions; later if the talker
+ * can't be told now. */
 void link_send_listener(struct master *m, struct listener *l);
-void link_drop_listener(struct master *m, struct listener *l);
-/* One more socket with handlers' stderr; fd is borrowed. */
-void link_send_stderr(struct master *m, int fd);
-void link_close(struct master *m, struct session *x);
+/* It is not the talker's any more, if it was. */
+/* leave: a handler is to have it for itself, so its sessions end, too. */
+void link_drop_listener(struct master *m, struct listener *l, bool leave);
+/* One more socket with handlers' stderr, i in stderrs.c. */
+void link_send_stderr(struct master *m, uint32_t i);
+/* The talker is to end its part of it, as soon as it can be told.  0; -1: there is
+ * none, it has ended. */
+int link_close(struct master *m, struct session *x);
 
 /* A copy of the connection of a session, x->fd, to read what comes before (what:
  * PREFIX_...), or to write a text (1 to PROTO_TEXT bytes).  Answered by MSG_PASSED.
@@ -48,7 +54,8 @@ void link_close(struct master *m, struct session *x);
 int link_send_prefix(struct master *m, struct session *x, uint32_t what, uint32_t ms);
 int link_send_greeting(struct master *m, struct session *x, const char *text, size_t len,
 		       uint32_t ms);
-/* A connection that was refused; fd is borrowed.  If it can't be told, it isn't. */
+/* A connection that was refused; fd is borrowed; len 0: it is drained only.  If it
+ * can't be told, it isn't. */
 void link_send_refusal(struct master *m, int fd, const char *text, size_t len);
 /* What is left of a connection whose handler is gone; fd is borrowed.  0, or -1. */
 int link_send_linger(struct master *m, struct session *x, int fd);

@@ -24,6 +24,7 @@
 #include "fd.h"
 #include "link.h"
 #include "master.h"
+#include "mend.h"
 #include "service.h"
 #include "session.h"
 #include "sockopt.h"
@@ -36,6 +37,7 @@ struct listeners {
 	uint32_t first_free;
 	struct listener *head, **tail;	/* of those that wait for room */
 	struct listener *ready;		/* of those to be served at the end of the turn */
+	uint32_t quick;			/* how many of them need no process */
 	int held;			/* how many wait for the end of a handler */
 	bool ports_stale;
 	uint8_t udp_ports[65536 / 8];	/* bits */
@@ -236,9 +238,22 @@ listener_enqueue(struct listeners *all, struct listener *l)
 	if (l->queued)
 		return;
 	l->queued = true;
+	all->quick += l->kind == LISTENER_INTERNAL;
 	l->waiting = NULL;
 	*all->tail = l;
 	all->tail = &l->waiting;
+}
+
+static void
+take_out(struct listeners *all, struct listener **link)
+{
+	struct listener *l = *link;
+
+	*link = l->waiting;
+	if (!*link)
+		all->tail = link;
+	l->queued = false;
+	all->quick -= l->kind == LISTENER_INTERNAL;
 }
 
 static void
@@ -250,10 +265,7 @@ unqueue(struct listeners *all, struct listener *l)
 		return;
 	while (*link != l)
 		link = &(*link)->waiting;
-	*link = l->waiting;
-	if (!*link)
-		all->tail = link;
-	l->queued = false;
+	take_out(all, link);
 }
 
 static void
@@ -272,10 +284,17 @@ not_ready(struct listeners *all, struct listener *l)
 void
 listeners_admit(struct listeners *all, uint32_t n)
 {
-	while (all->head && n-- > 0) {
-		struct listener *l = all->head;
+	struct listener **link = &all->head, *l;
 
-		unqueue(all, l);
+	while ((l = *link) && (n > 0 || all->quick > 0)) {
+		bool quick = l->kind == LISTENER_INTERNAL;
+
+		if (!quick && n == 0) {
+			link = &l->waiting;
+			continue;
+		}
+		n -= !quick;
+		take_out(all, link);
 		listener_resume(l, PAUSE_GLOBAL);
 	}
 }
@@ -313,6 +332,19 @@ set_mode(const struct listener *l)
 		log_warn("service %s: can't set its socket's mode", service_name(l->service));
 }
 
+/* Its socket is there, and whose it is. */
+static void
+begin(struct listener *l)
+{
+	if (l->fd == -1)
+		return;
+	if (l->holder == 0)
+		set_mode(l);
+	update(l);
+	if (l->kind == LISTENER_TALKER)
+		link_send_listener(l->service->master, l);
+}
+
 void
 listener_attach(struct listener *l, struct service *s)
 {
@@ -331,13 +363,7 @@ listener_attach(struct listener *l, struct service *s)
 	if (l->talked && !link_ready(m))
 		l->paused |= PAUSE_TALKER;
 	m->listeners->ports_stale = true;
-	if (l->fd == -1)
-		return;
-	if (l->holder == 0)
-		set_mode(l);
-	update(l);
-	if (l->kind == LISTENER_TALKER)
-		link_send_listener(m, l);
+	begin(l);
 }
 
 void
@@ -354,8 +380,7 @@ listener_detach(struct listener *l)
 	if (l->watched)
 		ev_set_remove(l->service->master->listeners->set, l->fd, l);
 	l->watched = false;
-	if (l->sent)
-		link_drop_listener(l->service->master, l);
+	link_drop_listener(l->service->master, l, false);
 	link = &l->service->listeners;
 	while (*link != l)
 		link = &(*link)->next;
@@ -367,7 +392,7 @@ listener_detach(struct listener *l)
 void
 listener_free(struct listeners *all, struct listener *l, bool unlink_path)
 {
-	if (l->holder != 0)
+	if (l->holder != 0 || l->sessions > 0)
 		sessions_forget_listener(all->master->sessions, l);
 	listener_detach(l);
 	/* the talker may go on to have the socket; it won't share any more */
@@ -388,13 +413,26 @@ listener_free(struct listeners *all, struct listener *l, bool unlink_path)
 void
 listener_open(struct listener *l, int fd, uint16_t port)
 {
-	struct service *s = l->service;
-
 	assert(l->fd == -1);
-	listener_detach(l);
 	l->fd = fd;
 	l->port = port;
-	listener_attach(l, s);
+	l->service->master->listeners->ports_stale = true;
+	begin(l);
+}
+
+/* It keeps its place among those of its service: pass = listen-fds tells handlers
+ * which is which by that. */
+void
+listener_close(struct listener *l)
+{
+	struct master *m = l->service->master;
+
+	if (l->watched)
+		ev_set_remove(m->listeners->set, l->fd, l);
+	l->watched = false;
+	link_drop_listener(m, l, false);
+	m->listeners->ports_stale = true;
+	fd_close(&l->fd);
 }
 
 void
@@ -408,6 +446,7 @@ void
 listener_return(struct listener *l)
 {
 	l->holder = 0;
+	mend_listener(l);
 	if (l->fd == -1 || !l->service) {
 		listener_resume(l, PAUSE_HANDLER);
 		return;
@@ -424,7 +463,9 @@ listener_return_ready(struct listener *l)
 	struct listeners *all = l->service->master->listeners;
 
 	l->holder = 0;
-	set_mode(l);
+	mend_listener(l);
+	if (l->fd != -1)
+		set_mode(l);
 	l->paused &= (uint8_t)~PAUSE_HANDLER;
 	if (!listener_polled(l)) {
 		update(l);

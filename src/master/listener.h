@@ -16,6 +16,7 @@
 struct master;
 struct service;
 
+#define LISTENER_NONE UINT32_MAX
 #define LISTENER_BATCH 32	/* connections accepted in one turn */
 
 enum listener_kind {		/* what is done when something comes */
@@ -42,9 +43,12 @@ struct listener {
 	uint32_t number;		/* for the talker; its place in the table */
 	int fd;				/* -1: not bound yet */
 	uint32_t holder;		/* slot + 1 of the session whose handler has it */
+	uint32_t sessions;		/* datagram sessions of its peers; */
+	uint32_t let_go;		/* those of them that the talker has let go of */
 	uint16_t port;			/* as bound: port 0 replaced */
 	uint8_t kind;
 	uint8_t paused;
+	uint8_t vain;			/* so often it was readable for nothing */
 	bool watched : 1;		/* polled now */
 	bool held : 1;			/* not polled until a handler has ended */
 	bool queued : 1;		/* is in a list of waiting ones */
@@ -52,6 +56,7 @@ struct listener {
 	bool sent : 1;			/* the talker has it */
 	bool fresh : 1;			/* made by a reload that is not through yet */
 	bool gave_way : 1;		/* to a new one with the same address */
+	bool going : 1;			/* to be closed by a reload */
 	bool talked : 1;		/* what it accepts goes by the talker */
 	bool steps : 1;			/* and through the anteroom */
 };
@@ -82,6 +87,8 @@ void listener_detach(struct listener *l);
 void listener_free(struct listeners *all, struct listener *l, bool unlink_path);
 /* A socket was bound after all; takes fd. */
 void listener_open(struct listener *l, int fd, uint16_t port);
+/* Closes a socket that is of no use, for another one to be bound. */
+void listener_close(struct listener *l);
 /* Lets another socket be bound to the same address beside it, until it is
  * closed or has its address to itself again.  bind_open has to share, too.
  * False if it can't. */
@@ -109,7 +116,8 @@ void listeners_pause_service(struct service *s, uint8_t reason);
 void listeners_resume_service(struct service *s, uint8_t reason);
 
 /* Pauses it until there is room again (PAUSE_GLOBAL): listeners_admit goes on
- * with those that wait, first come first served, at most n. */
+ * with those that wait, first come first served, at most n of those that need a
+ * process. */
 void listener_enqueue(struct listeners *all, struct listener *l);
 void listeners_admit(struct listeners *all, uint32_t n);
 bool listeners_waiting(const struct listeners *all);

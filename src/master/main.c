@@ -165,14 +165,17 @@ static int
 open_log(const struct options *o, const struct conf *c)
 {
 	const char *target = o->debug ? "stderr" : c->log;
+	enum log_format format = c->log_format == CONF_LOG_JSON ? LOGF_JSON : LOGF_TEXT;
 
 	log_set_level(o->debug ? LOGL_DEBUG : LOGL_INFO);
-	if (log_open(target, c->log_format == CONF_LOG_JSON ? LOGF_JSON : LOGF_TEXT,
-		     "hatchd") == 0)
+	if (log_open(target, format, "hatchd") == 0)
 		return 0;
-	/* a container has no syslogd: better told there than not served */
+	/* a container has no syslogd, others start it later: better told here than not
+	 * served */
 	if (strcmp(target, "syslog") == 0) {
-		log_warn("log %s: the log goes to stderr", target);
+		log_warn("log %s: the log goes to stderr until there is one", target);
+		if (log_open("stderr", format, "hatchd") == 0)
+			log_await_syslog(format, "hatchd");
 		return 0;
 	}
 	(void)fprintf(stderr, "hatchd: log %s: %s\n", target, strerror(errno));
@@ -237,7 +240,11 @@ main(int argc, char **argv)
 		options_fini(&o);
 		return code;
 	}
-	m.conf = load(&o);
+	m.conf = load(&o);	/* its messages have the name as it was typed */
+	if (m.conf && !o.foreground && options_settle(&o) == -1) {
+		conf_free(m.conf);
+		m.conf = NULL;
+	}
 	if (!m.conf) {
 		options_fini(&o);
 		return 1;

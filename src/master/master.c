@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -20,6 +21,7 @@
 #include "anteroom.h"
 #include "cgroup.h"
 #include "deliver.h"
+#include "events.h"
 #include "expire.h"
 #include "fd.h"
 #include "link.h"
@@ -39,7 +41,6 @@
 #include "tree.h"
 
 #define EXHAUSTED_MS 100	/* out of descriptors: the next try */
-#define TALKER_STOP_MS 2000
 #define REAP_BUSY_MS 5		/* ends that follow each other so soon are load */
 #define REAP_DEFER_MS 2
 
@@ -110,6 +111,7 @@ watchdog(void *arg)
 	(void)ev_timer_start(&m->watchdog, notify_watchdog_ms(m->notify));
 }
 
+/* A UNIX path stays if a handler goes on that has its socket. */
 static void
 close_listeners(struct master *m)
 {
@@ -117,7 +119,7 @@ close_listeners(struct master *m)
 		struct listener *l = listeners_at(m->listeners, i);
 
 		if (l)
-			listener_free(m->listeners, l, true);
+			listener_free(m->listeners, l, !m->quit || l->holder == 0);
 	}
 	setup_close_control(m);
 }
@@ -151,25 +153,10 @@ stop_further(struct master *m)
 {
 	if (sessions_processes(m->sessions) + sessions_leftovers(m->sessions) > 0)
 		return;
-	if (talkproc_pid(m) == 0) {
+	if (talkproc_pid(m) == 0)
 		ev_stop(m->ev);
-		return;
-	}
-	if (ev_timer_active(&m->admit))
-		return;
-	talkproc_stop(m);
-	(void)ev_timer_start(&m->admit, TALKER_STOP_MS);
-}
-
-static void
-on_admit(void *arg)
-{
-	struct master *m = arg;
-
-	if (m->stopping && talkproc_pid(m) > 0)
-		(void)kill(talkproc_pid(m), SIGKILL);
 	else
-		admit(m);
+		talkproc_stop(m);
 }
 
 /* Under load being woken for each child costs more than the child's end: the
@@ -196,6 +183,7 @@ on_signal(int signo, void *arg)
 		reap(m);
 		break;
 	case SIGHUP:
+		log_look();
 		reload_request(m);
 		break;
 	case SIGUSR1:
@@ -232,6 +220,8 @@ open_tables(struct master *m)
 
 	if (getrandom(key, sizeof(key), 0) != sizeof(key))
 		return -1;
+	if (link_init(m) == -1)
+		return -1;
 	m->board = board_new();
 	m->services = services_new(m);
 	m->listeners = listeners_new(m);
@@ -246,6 +236,12 @@ open_tables(struct master *m)
 		return -1;
 	m->plans = plans_new(m->conf, m->environ);
 	return m->plans ? 0 : -1;
+}
+
+static void
+on_tell(void *arg)
+{
+	events_stray_suppressed(arg);
 }
 
 static int
@@ -263,10 +259,11 @@ open_loop(struct master *m)
 		return -1;
 	}
 	ev_on_turn(m->ev, on_turn, m);
-	ev_timer_init(m->ev, &m->admit, on_admit, m);
+	ev_timer_init(m->ev, &m->admit, admit, m);
 	ev_timer_init(m->ev, &m->retry, retry, m);
 	ev_timer_init(m->ev, &m->rebind, rebind, m);
 	ev_timer_init(m->ev, &m->watchdog, watchdog, m);
+	ev_timer_init(m->ev, &m->tell, on_tell, m);
 	return 0;
 }
 
@@ -315,19 +312,42 @@ master_init(struct master *m)
 	return talkproc_init(m);
 }
 
+/* Services that are enabled, and their sockets.  One whose host's name has no
+ * address yet has none: each of its addresses counts as one to come. */
+static void
+tell_ready(const struct master *m)
+{
+	unsigned services = 0, bound = 0, left = 0;
+	char text[32] = "";
+
+	for (uint32_t i = 0; i < services_rows(m->services); i++) {
+		const struct service *s = services_at(m->services, i);
+
+		if (!s || !s->conf)
+			continue;
+		services++;
+		if (!s->listeners)
+			left += s->conf->n_listen;
+		for (const struct listener *l = s->listeners; l; l = l->next)
+			*(l->fd == -1 ? &left : &bound) += 1;
+	}
+	if (left > 0)
+		(void)snprintf(text, sizeof(text), ", %u not bound yet", left);
+	log_info("hatchd %s is ready: %u services, %u sockets%s, %s", PACKAGE_VERSION, services,
+		 bound, text, ev_backend(m->ev));
+}
+
 int
 master_run(struct master *m)
 {
 	if (notify_watchdog_ms(m->notify) > 0)
 		watchdog(m);
 	notify_send(m->notify, "READY=1");
-	log_info("hatchd %s is ready: %d services, %u sockets, %s", PACKAGE_VERSION,
-		 m->conf->n_services, (unsigned)listeners_count(m->listeners), ev_backend(m->ev));
+	tell_ready(m);
 	log_flush();
 	return ev_run(m->ev) == -1 ? 1 : 0;
 }
 
-/* UNIX paths stay when handlers that have the socket may go on. */
 void
 master_fini(struct master *m)
 {
@@ -338,6 +358,7 @@ master_fini(struct master *m)
 		ev_timer_stop(&m->retry);
 		ev_timer_stop(&m->rebind);
 		ev_timer_stop(&m->watchdog);
+		ev_timer_stop(&m->tell);
 	}
 	reload_fini(m);
 	talkproc_fini(m);
@@ -350,6 +371,7 @@ master_fini(struct master *m)
 	services_free(m->services);
 	srctab_free(m->sources);
 	stderrs_free(m->stderrs);
+	link_fini(m);
 	plans_free(m->plans);
 	board_free(m->board);
 	ev_free(m->ev);

@@ -24,6 +24,7 @@ struct cgroups;
 struct listeners;
 struct load;
 struct notify;
+struct owed;
 struct reload;
 struct room;
 struct services;
@@ -48,6 +49,7 @@ struct master {
 	struct load *load;
 	struct cgroups *cgroups;	/* NULL: there are none, or none is needed yet */
 	struct talkproc *talkproc;
+	struct owed *owed;	/* what the talker has still to be told */
 	struct reload *reload;
 	struct notify *notify;
 	char **environ;		/* the daemon's, for pass_environment */
@@ -57,13 +59,17 @@ struct master {
 	int control_fd;		/* -1: none */
 	char *control_path;	/* NULL: none */
 	struct ev_timer admit, retry, rebind, watchdog;
+	struct ev_timer pay;	/* goes on with what is owed */
 	struct log_rate accept_errors, clone_errors, link_errors;
+	struct log_rate stray_lines;	/* of stderr, of no service that is known */
+	struct ev_timer tell;	/* the number of those that were not told */
 	uint64_t next_conn;
 	int64_t reaped_ms;	/* when the last child was */
 	int64_t paused_until;	/* out of descriptors: no accept before */
 	uint32_t to_start;	/* sessions that wait for a process, see deliver_retry */
 	bool contained;		/* some service has kill = tree */
 	bool link_paused;	/* what feeds the talker is not polled */
+	bool paying;		/* what is owed is being sent */
 	bool stopping;		/* SIGTERM: no new sessions */
 	bool quit;		/* SIGQUIT: leave handlers alone */
 	int exit_code;

@@ -160,7 +160,7 @@ static bool
 has_control(const char *text)
 {
 	for (; *text; text++)
-		if (((unsigned char)*text < ' ' && *text != '\t') || *text == 0x7f)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
 			return true;
 	return false;
 }
@@ -174,7 +174,7 @@ make_text(struct options *o, const struct words *w, int argc, char **argv)
 
 	for (int i = 0; i < argc; i++)	/* the language has no way to write them */
 		if (has_control(argv[i]))
-			return wrong("an argument has a line break or control character; "
+			return wrong("an argument has a line break, tab or control character; "
 				     "put it into a script", NULL);
 	command = find_command(argv[0]);
 	if (!command)
@@ -320,6 +320,41 @@ options_fini(struct options *o)
 {
 	free(o->text);
 	o->text = NULL;
+	for (int i = 0; i < 2; i++) {
+		free(o->paths[i]);
+		o->paths[i] = NULL;
+	}
+}
+
+/* Not realpath(3): a link that is changed before a reload is to be followed then. */
+static int
+settle(const char **path, char **ret)
+{
+	char *cwd;
+	int n;
+
+	if (!*path || **path == '/')
+		return 0;
+	cwd = getcwd(NULL, 0);
+	n = cwd ? asprintf(ret, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, *path) : -1;
+	if (n < 0) {
+		(void)fprintf(stderr, "hatchd: %s: the working directory: %s\n", *path,
+			      strerror(errno));
+		*ret = NULL;
+	} else {
+		*path = *ret;
+	}
+	free(cwd);
+	return n < 0 ? -1 : 0;
+}
+
+int
+options_settle(struct options *o)
+{
+	if (o->text)
+		return 0;
+	return settle(&o->file, &o->paths[0]) == -1 ||
+		settle(&o->pid_file, &o->paths[1]) == -1 ? -1 : 0;
 }
 
 struct sources *

@@ -21,6 +21,7 @@ struct options {
 	const char *explain;	/* --explain: a service's name, or NULL */
 	const char *explain_address;	/* the word behind it */
 	const char *explain_time;	/* --at, or NULL */
+	char *paths[2];		/* malloced: what file and pid_file point to */
 	char *text;		/* -l: the configuration made of it; malloced */
 	size_t text_len;
 };
@@ -28,6 +29,10 @@ struct options {
 /* 0, or -1 after a message on stderr (the usage is wrong). */
 int options_parse(int argc, char **argv, struct options *ret);
 void options_fini(struct options *o);
+
+/* Makes file and pid_file absolute, so that they are the same when the working
+ * directory isn't; 0, or -1 after a message on stderr. */
+int options_settle(struct options *o);
 
 /* The bytes of the configuration that the options name. */
 struct sources *options_sources(const struct options *o, struct problems *p);

@@ -51,6 +51,45 @@ reap_children(struct master *m)
 	return n;
 }
 
+static void
+close_descriptors(const struct cmsghdr *c)
+{
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+		fd_close_now(&fd);
+	}
+}
+
+/* What the kernel and its sender have put beside the datagram: the time, who sends
+ * at a UNIX socket, and descriptors, which each look opens anew. */
+static void
+take_control(struct msghdr *h, struct session_wait *ret)
+{
+	struct timespec ts;
+	struct ucred uc;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS) {
+			close_descriptors(c);
+		} else if (c->cmsg_type == SCM_TIMESTAMPNS) {
+			memcpy(&ts, CMSG_DATA(c), sizeof(ts));
+			ret->stamp_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+		} else if (c->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&uc, CMSG_DATA(c), sizeof(uc));
+			ret->peer.family = AF_UNIX;
+			ret->peer.cred.pid = (uint32_t)uc.pid;
+			ret->peer.cred.uid = uc.uid;
+			ret->peer.cred.gid = uc.gid;
+		}
+	}
+}
+
 /* The first datagram's sender and time, without a byte of it.  The kernel
  * tells the time since the socket has SO_TIMESTAMPNS (bind.c); together with
  * the sender that is as good as a number. */
@@ -59,7 +98,7 @@ look_at_datagram(const struct listener *l, struct session_wait *ret)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(struct timespec)) + 256];
+		char buf[CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct sockaddr_storage sa;
 	struct msghdr h = {
@@ -67,26 +106,22 @@ look_at_datagram(const struct listener *l, struct session_wait *ret)
 		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
 	};
 
-	if (recvmsg(l->fd, &h, MSG_PEEK | MSG_DONTWAIT) == -1)
+	if (recvmsg(l->fd, &h, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == -1)
 		return false;
-	(void)addr_from_sockaddr((struct sockaddr *)&sa, h.msg_namelen, &ret->peer);
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
-		struct timespec ts;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
-			continue;
-		memcpy(&ts, CMSG_DATA(c), sizeof(ts));
-		ret->stamp_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-	}
+	/* at a UNIX socket the name is the sender's own choice */
+	if (l->target.addr.family != AF_UNIX)
+		(void)addr_from_sockaddr((struct sockaddr *)&sa, h.msg_namelen, &ret->peer);
+	take_control(&h, ret);
 	return true;
 }
 
 static bool
 look_at_backlog(const struct listener *l, struct session_wait *ret)
 {
-	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+	struct pollfd p = { .fd = l->fd, .events = POLLIN | POLLRDHUP };
 
-	if (poll(&p, 1, 0) != 1)
+	/* hung up: a handler has shut it down */
+	if (poll(&p, 1, 0) != 1 || (p.revents & (POLLHUP | POLLRDHUP)))
 		return false;
 	ret->queued = pending_queued(l);
 	return true;
@@ -150,6 +185,8 @@ look_after(struct master *m, struct listener *l, const struct session *x)
 void
 reap_wait_handler(struct master *m, struct listener *l, const struct session *x)
 {
+	if (l->holder != session_slot(m->sessions, x) + 1)
+		return;		/* it is another one's */
 	/* what is left is another one's since a reload; a failed start deliver.c
 	 * has noted already; and one that was ended may not have had the time */
 	if (l->service == x->service && l->kind == LISTENER_WAIT && !m->stopping &&

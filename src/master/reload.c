@@ -39,6 +39,8 @@ struct reload {
 	struct ev_timer next;	/* the next step, in a turn of its own */
 	struct conf *conf;	/* loaded, not in force yet */
 	struct swap_result result;
+	struct log_sink *log;	/* the new one, opened and not in use yet; or NULL */
+	bool log_changes;
 	bool ok;
 };
 
@@ -63,6 +65,7 @@ clear(struct master *m)
 	problems_free(r->problems);
 	ev_timer_stop(&r->next);
 	swap_result_fini(&r->result);
+	log_undo(r->log);
 	conf_free(r->conf);
 	free(r);
 	m->reload = NULL;
@@ -115,10 +118,47 @@ apply_global(struct master *m, const char *changed)
 				log_warnx("%s: a changed %s takes effect when hatchd is restarted",
 					  m->conf->file, w);
 	}
-	if (strstr(changed, "log") && !m->options->debug &&
-	    log_open(m->conf->log, m->conf->log_format == CONF_LOG_JSON ? LOGF_JSON : LOGF_TEXT,
-		     "hatchd") == -1)
-		log_warn("log %s: it stays where it was", m->conf->log);
+}
+
+static enum log_format
+format_of(const struct conf *c)
+{
+	return c->log_format == CONF_LOG_JSON ? LOGF_JSON : LOGF_TEXT;
+}
+
+/* What the log is to go to, opened before anything is switched.  Without a syslogd it
+ * stays where it is until there is one, as at start. */
+static int
+open_log(const struct master *m, const char *changed)
+{
+	struct reload *r = m->reload;
+	const struct conf_place *at = &r->conf->log_at;
+
+	r->log_changes = strstr(changed, "log") && !m->options->debug;
+	if (!r->log_changes)
+		return 0;
+	r->log = log_try(r->conf->log);
+	if (r->log || strcmp(r->conf->log, "syslog") == 0)
+		return 0;
+	problems_add(r->problems, at->file ? at->file : r->conf->file, at->line, "log: %s: %s",
+		     r->conf->log, strerror(errno));
+	return -1;
+}
+
+static void
+use_log(const struct master *m)
+{
+	struct reload *r = m->reload;
+
+	if (!r->log_changes)
+		return;
+	if (r->log) {
+		log_use(r->log, format_of(m->conf), "hatchd");
+		r->log = NULL;
+		return;
+	}
+	log_await_syslog(format_of(m->conf), "hatchd");
+	log_warnx("log %s: the log stays where it is until there is one", m->conf->log);
 }
 
 static void
@@ -196,13 +236,14 @@ on_swap(void *arg)
 	char global[256] = "";
 
 	(void)conf_diff_global(m->conf, r->conf, global, sizeof(global));
-	if (swap_conf(m, r->conf, r->names, r->problems, &r->result) == -1) {
+	if (open_log(m, global) == -1 ||
+	    swap_conf(m, r->conf, r->names, r->problems, &r->result) == -1) {
 		swap_failed(m);
 		return;
 	}
 	r->conf = NULL;
+	use_log(m);
 	apply_global(m, global);
-	setup_control(m);
 	master_contain(m);
 	link_send_names(m);
 	succeeded(m, &r->result, global);

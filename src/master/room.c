@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#include "deliver.h"
+#include "anteroom.h"
 #include "events.h"
 #include "judge.h"
 #include "master.h"
@@ -48,7 +48,7 @@ serve(struct master *m, struct session *x)
 		judge_take_service(m, x->service);
 	x->rated = true;
 	session_count(m->sessions, x);
-	deliver_waiting(m, x);
+	anteroom_has_room(m, x);
 }
 
 static void
@@ -150,10 +150,8 @@ room_admit(struct master *m)
 			prev = slot;
 			continue;
 		}
-		if (!service_takes(x->service, session_row(m->sessions, x)->kind)) {
-			session_cancel(m->sessions, x);
+		if (!anteroom_check(m, x))
 			continue;
-		}
 		why = no_room(m, x);
 		if (why == REASON_RATE)
 			service_wait_rate(x->service);
@@ -168,6 +166,24 @@ room_admit(struct master *m)
 		}
 		unlink_after(m, prev, x);
 		serve(m, x);
+	}
+}
+
+void
+room_reloaded(struct master *m)
+{
+	uint32_t slot = m->room->head, prev = SESSION_NONE, next;
+
+	for (; slot != SESSION_NONE; slot = next) {
+		struct session *x = session_at(m->sessions, slot);
+
+		next = x->next;
+		if (anteroom_fits(m, x)) {
+			prev = slot;
+			continue;
+		}
+		unlink_after(m, prev, x);
+		(void)anteroom_check(m, x);
 	}
 }
 

@@ -27,6 +27,8 @@ enum reason room_find(struct master *m, struct session *x);
 bool room_queues(const struct service *s, enum reason why);
 /* There may be room. */
 void room_admit(struct master *m);
+/* In the midst of a reload: who can't be served any more is refused. */
+void room_reloaded(struct master *m);
 bool room_waiting(const struct master *m);
 /* The session, in STAGE_ROOM, is over. */
 void room_leave(struct master *m, struct session *x);

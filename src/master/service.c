@@ -302,10 +302,12 @@ service_wait_rate(struct service *s)
 	struct service_live *live = service_live(s);
 	uint64_t ms;
 
-	if (!live || ev_timer_active(&live->refill))
+	if (!live)
 		return;
 	ms = judge_wait_ms(s->master, s, NULL);
-	if (ev_timer_start(&live->refill, ms > INT32_MAX ? INT32_MAX : (int64_t)ms) == 0)
+	/* it may run already, and the listener be one that has joined since */
+	if (ev_timer_active(&live->refill) ||
+	    ev_timer_start(&live->refill, ms > INT32_MAX ? INT32_MAX : (int64_t)ms) == 0)
 		listeners_pause_service(s, PAUSE_RATE);
 }
 

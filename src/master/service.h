@@ -46,7 +46,9 @@ struct service_live {		/* made when the first connection comes */
 	struct limit_bucket bucket;	/* limits.rate */
 	struct ev_timer refill;	/* until it has a token */
 	struct log_rate failures;
+	struct log_rate mended;	/* what handlers have done to its sockets */
 	struct log_rate told[REASON_MAX];	/* refusals and limits */
+	struct log_rate lines;	/* of its handlers' stderr */
 	struct ev_timer tell;	/* the number of those that were not told */
 };
 
@@ -58,6 +60,7 @@ struct service {
 	uint32_t running;	/* sessions */
 	uint32_t busy;		/* those of them that count as instances */
 	uint32_t waiting;	/* those of them that wait for room (room.c) */
+	uint32_t stay;		/* in a reload: those of busy that may stay */
 	bool retiring;		/* mark of a reload: not in the new configuration */
 	bool fresh;		/* mark of a reload: not in the old one */
 	struct listener *listeners;

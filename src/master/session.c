@@ -24,6 +24,7 @@
 #include "link.h"
 #include "listener.h"
 #include "master.h"
+#include "owed.h"
 #include "reap.h"
 #include "service.h"
 #include "srctab.h"
@@ -150,6 +151,7 @@ session_new_waiting(struct sessions *all, struct service *s, enum board_kind kin
 	x->service = s;
 	x->start_ms = ev_now_ms(m->ev);
 	x->source = SRCTAB_NONE;
+	x->from = LISTENER_NONE;
 	x->next = SESSION_NONE;
 	x->fd = x->keep = -1;
 	ev_timer_init(m->ev, &x->timer, expire_on_timer, x);
@@ -181,6 +183,13 @@ session_count(struct sessions *all, struct session *x)
 	x->counted = true;
 }
 
+void
+session_count_listener(struct session *x, struct listener *l)
+{
+	x->talks_at = l;
+	l->sessions++;
+}
+
 static void
 uncount(struct session *x)
 {
@@ -195,10 +204,18 @@ session_count_source(struct sessions *all, struct session *x)
 	const struct addr *peer = &session_row(all, x)->peer;
 	struct addr key;
 
+	x->sourced = true;
 	if (peer->family == 0 || l->per_source == 0 || x->source != SRCTAB_NONE)
 		return;
 	key = srctab_key(peer, l->source_prefix4, l->source_prefix6);
 	x->source = srctab_take(all->master->sources, x->service->row, &key);
+}
+
+void
+session_uncount_source(struct sessions *all, struct session *x)
+{
+	srctab_drop(all->master->sources, x->source);
+	x->source = SRCTAB_NONE;
 }
 
 uint32_t
@@ -220,8 +237,8 @@ session_move(struct sessions *all, struct session *x, struct service *s, enum bo
 	struct board_session *row = session_row(all, x);
 	struct service *before = x->service;
 
-	srctab_drop(all->master->sources, x->source);
-	x->source = SRCTAB_NONE;
+	session_uncount_source(all, x);
+	x->sourced = false;
 	uncount(x);
 	service_enter(s);
 	x->service = s;
@@ -231,6 +248,7 @@ session_move(struct sessions *all, struct session *x, struct service *s, enum bo
 	copy_settings(x);
 	service_has_room(before);
 	service_leave(all->master->services, before);
+	master_admit_soon(all->master);
 }
 
 void
@@ -301,12 +319,17 @@ release(struct sessions *all, struct session *x)
 
 	assert(!x->process && !x->talker);
 	ev_timer_stop(&x->timer);
+	owed_unmark(all->master->owed, OWED_OFFER, session_slot(all, x));
 	anteroom_leave(all->master, x);
 	if (x->stage == STAGE_PROCESS)
 		all->master->to_start--;
 	fd_close(&x->fd);
-	fd_close(&x->keep);
+	fd_close_now(&x->keep);
 	uncount(x);
+	if (x->talks_at) {
+		x->talks_at->sessions--;
+		x->talks_at->let_go -= x->let_go;
+	}
 	srctab_drop(all->master->sources, x->source);
 	row->kind = BOARD_FREE;
 	row->pid = 0;
@@ -333,6 +356,7 @@ untalk(struct sessions *all, struct session *x)
 {
 	all->talked -= x->talker;
 	x->talker = false;
+	owed_unmark(all->master->owed, OWED_CLOSE, session_slot(all, x));
 }
 
 void
@@ -370,6 +394,7 @@ session_reaped(struct sessions *all, struct session *x, int status, const struct
 	x->reaped = true;
 	x->reaped_ms = ev_now_ms(all->master->ev);
 	forget_pid(all, x);
+	master_admit_soon(all->master);	/* it may go on for long without a process */
 	if (l) {
 		x->listener = NULL;
 		reap_wait_handler(all->master, l, x);
@@ -389,12 +414,12 @@ static int
 send_linger(struct sessions *all, struct session *x)
 {
 	if (link_send_linger(all->master, x, x->keep) == 0) {
-		fd_close(&x->keep);
+		fd_close_now(&x->keep);
 		x->stage = STAGE_NONE;
 		ev_timer_stop(&x->timer);
 		return 0;
 	}
-	if (errno != EPIPE)
+	if (errno != EAGAIN)
 		return -1;
 	x->stage = STAGE_LINGER;
 	if (!ev_timer_active(&x->timer))
@@ -415,6 +440,7 @@ linger(struct sessions *all, struct session *x)
 		return false;
 	uncount(x);
 	service_has_room(x->service);
+	master_admit_soon(all->master);
 	return true;
 }
 
@@ -432,6 +458,17 @@ session_lingered(struct sessions *all, struct session *x)
 	ended(all, x);
 }
 
+/* The handler's end of file is not enough: a child that it left may have its socket,
+ * and the peer would talk to nobody. */
+static void
+let_go(struct sessions *all, struct session *x)
+{
+	x->total_at = 0;
+	ev_timer_stop(&x->timer);
+	if (!all->master->stopping)	/* else it is told to stop as a whole */
+		(void)link_close(all->master, x);
+}
+
 void
 session_process_over(struct sessions *all, struct session *x)
 {
@@ -439,6 +476,8 @@ session_process_over(struct sessions *all, struct session *x)
 	x->leftovers = false;
 	if (!x->talker && !linger(all, x))
 		ended(all, x);
+	else if (x->talker && session_row(all, x)->kind == BOARD_DGRAM)
+		let_go(all, x);
 }
 
 void
@@ -447,6 +486,9 @@ session_untalked(struct sessions *all, struct session *x)
 	if (!x->talker)
 		return;
 	untalk(all, x);
+	if (x->talks_at)
+		x->talks_at->let_go++;
+	x->let_go = true;
 	if (x->stage != STAGE_NONE)
 		session_cancel(all, x);
 	else if (x->process)
@@ -468,6 +510,9 @@ sessions_forget_listener(struct sessions *all, const struct listener *l)
 
 	if (x && x->listener == l)
 		x->listener = NULL;
+	for (uint32_t i = 0; l->sessions > 0 && i < all->rows; i++)
+		if (all->table[i].talks_at == l)
+			all->table[i].talks_at = NULL;
 }
 
 uint32_t

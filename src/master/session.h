@@ -46,9 +46,11 @@ enum session_stage {
 struct session {
 	struct service *service;
 	struct listener *listener;	/* wait: whose socket it has; NULL once closed */
+	struct listener *talks_at;	/* datagrams: whose peer it has; NULL once closed */
 	int64_t start_ms;	/* monotonic */
 	int64_t served_ms;	/* the same: since when it is served */
 	uint32_t source;	/* entry in the table of sources */
+	uint32_t from;		/* number of the listener it came by; or LISTENER_NONE */
 	uint32_t next;		/* in its chain by pid, of free slots, or of those in
 				 * STAGE_ROOM */
 	int fd;			/* the connection, while it waits; else -1 */
@@ -57,8 +59,12 @@ struct session {
 	uint8_t steps;		/* that are still to come (anteroom.c) */
 	bool rated;		/* it has its token of limits.rate */
 	bool counted;		/* as one of its service's instances */
+	bool sourced;		/* as one of its source, if those are limited */
+	bool cut_off;		/* a reload has closed the socket it came by, or has */
 	bool process;		/* has one that is not reaped */
 	bool talker;		/* the talker has its part of it */
+	bool let_go;		/* and has no more: it is over but for its process */
+	bool closing;		/* and has been, or will be told to end it */
 	bool tree;		/* kill = tree: no process of it may be left */
 	bool cgroup;		/* it has one of its own */
 	bool leftovers;		/* its handler has ended, what it left is being ended */
@@ -98,6 +104,8 @@ uint32_t session_new_waiting(struct sessions *all, struct service *s, enum board
 			     const struct addr *peer, const struct addr *local);
 void session_count(struct sessions *all, struct session *x);
 void session_count_source(struct sessions *all, struct session *x);
+/* It counts for no source until the next session_count_source. */
+void session_uncount_source(struct sessions *all, struct session *x);
 /* It becomes another service's, and counts for nothing there yet. */
 void session_move(struct sessions *all, struct session *x, struct service *s,
 		  enum board_kind kind);
@@ -130,7 +138,10 @@ void session_lingered(struct sessions *all, struct session *x);
 void session_cancel(struct sessions *all, struct session *x);
 
 
-/* l is going to be freed: a handler that has its socket goes on without. */
+/* It is a peer's of this socket, and counts there (session.max). */
+void session_count_listener(struct session *x, struct listener *l);
+/* l is going to be freed: a handler that has its socket, and its peers' sessions, go
+ * on without. */
 void sessions_forget_listener(struct sessions *all, const struct listener *l);
 
 uint32_t sessions_count(const struct sessions *all);	/* in use */

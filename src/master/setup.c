@@ -183,18 +183,43 @@ setup_all(struct master *m, bool strict)
 	return strict ? r : 0;
 }
 
+static int
+open_listener(struct listener *l)
+{
+	struct bind_target same = l->target;
+	struct addr local;
+	const char *step;
+	int fd;
+
+	if (!same.path)
+		same.addr.port = l->port;
+	fd = bind_open(&same, l->service->conf, &local, &step);
+	if (fd == -1)
+		return -1;
+	listener_open(l, fd, local.port);
+	return 0;
+}
+
+int
+setup_rebind(struct listener *l)
+{
+	struct master *m = l->service->master;
+
+	if (open_listener(l) == 0)
+		return 0;
+	if (!ev_timer_active(&m->rebind))
+		(void)ev_timer_start(&m->rebind, RETRY_MS);
+	return -1;
+}
+
 static void
 retry_listener(struct listener *l)
 {
-	struct addr local;
-	const char *step;
-	int fd = bind_open(&l->target, l->service->conf, &local, &step);
 	struct log_line line;
 	char text[BIND_TEXT];
 
-	if (fd == -1)
+	if (open_listener(l) == -1)
 		return;
-	listener_open(l, fd, local.port);
 	log_begin(&line, LOGL_INFO, "listen");
 	log_str(&line, "svc", service_name(l->service));
 	log_str(&line, "listen", bind_target_text(&l->target, text));
@@ -238,45 +263,38 @@ setup_retry(struct master *m)
 		(void)ev_timer_start(&m->rebind, RETRY_MS);
 }
 
-/* For root: the directory under /run is gone after each boot. */
-static void
+/* For root: the directory under /run is gone after each boot.  The path of one that was
+ * made, malloced. */
+static char *
 make_directory(const char *path)
 {
-	char dir[128];
-	char *slash;
+	const char *slash = strrchr(path, '/');
+	char *dir;
 
-	if (strlen(path) >= sizeof(dir))
-		return;
-	slash = strrchr(strcpy(dir, path), '/');
-	if (!slash || slash == dir)
-		return;
-	*slash = '\0';
-	(void)mkdir(dir, 0755);
+	if (!slash || slash == path)
+		return NULL;
+	dir = strndup(path, (size_t)(slash - path));
+	if (dir && mkdir(dir, 0755) == 0)
+		return dir;
+	free(dir);
+	return NULL;
 }
 
 static int
-open_control(struct master *m, const char *path)
+bind_control(const struct conf *conf, struct setup_control *c)
 {
 	struct conf_socket sock = {
 		.mode = 0660, .backlog = 32, .owner_uid = (uid_t)-1,
-		.owner_gid = m->conf->control_gid,
+		.owner_gid = conf->control_gid,
 	};
 	struct conf_common common = { .socket = &sock };
 	struct conf_service s = { .name = "control", .common = &common };
 	struct bind_target t = {
-		.type = SOCK_STREAM, .addr = { .family = AF_UNIX },
-		.path = (char *)path,
+		.type = SOCK_STREAM, .addr = { .family = AF_UNIX }, .path = c->path,
 	};
 	struct addr local;
-	const char *step;
-	int fd;
 
-	if (m->uid == 0)
-		make_directory(path);
-	fd = bind_open(&t, &s, &local, &step);
-	if (fd == -1)
-		log_warn("control socket %s: %s", path, step);
-	return fd;
+	return bind_open(&t, &s, &local, &c->step);
 }
 
 /* The talker has it, too: it finds that there is nothing to come any more. */
@@ -304,29 +322,99 @@ control_group(const struct master *m)
 		log_warn("control socket %s: group", m->control_path);
 }
 
+static bool
+same_path(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+static void
+forget(struct setup_control *c)
+{
+	int error = errno;
+
+	if (c->made)
+		(void)rmdir(c->made);
+	free(c->made);
+	free(c->path);
+	c->made = c->path = NULL;
+	errno = error;
+}
+
+/* Opens it without regard to the one there is. */
+static int
+open_control(const struct master *m, const struct conf *conf, struct setup_control *c)
+{
+	*c = (struct setup_control){ .fd = -1, .step = "path", .path = strdup(conf->control) };
+	if (!c->path)
+		return -1;
+	if (m->uid == 0)
+		c->made = make_directory(c->path);
+	c->fd = bind_control(conf, c);
+	if (c->fd == -1)
+		forget(c);
+	return c->fd == -1 ? -1 : 0;
+}
+
+int
+setup_control_open(struct master *m, const struct conf *conf, struct setup_control *ret)
+{
+	*ret = (struct setup_control){ .fd = -1 };
+	if (!conf->control ||
+	    (m->control_fd != -1 && same_path(conf->control, m->control_path)))
+		return 0;
+	if (open_control(m, conf, ret) == 0)
+		return 0;
+	if (!same_path(conf->control, m->conf->control))
+		return -1;
+	log_warn("control socket %s: %s", conf->control, ret->step);
+	return 0;
+}
+
+void
+setup_control_explain(struct problems *p, const struct conf *conf, const struct setup_control *c,
+		      int error)
+{
+	const struct conf_place *at = &conf->control_at;
+
+	problems_add(p, at->file ? at->file : conf->file, at->line, "control: %s: %s: %s",
+		     conf->control, c->step, strerror(error));
+}
+
+void
+setup_control_use(struct master *m, struct setup_control *c)
+{
+	if (!m->conf->control) {
+		setup_close_control(m);
+	} else if (c->fd != -1) {
+		setup_close_control(m);
+		m->control_fd = c->fd;
+		m->control_path = c->path;
+		free(c->made);
+		*c = (struct setup_control){ .fd = -1 };
+		link_send_control(m);
+	} else if (m->control_fd != -1) {
+		control_group(m);
+	}
+}
+
+void
+setup_control_undo(struct setup_control *c)
+{
+	if (c->fd == -1)
+		return;
+	if (c->path[0] == '/')
+		(void)unlink(c->path);
+	fd_close(&c->fd);
+	forget(c);
+}
+
 void
 setup_control(struct master *m)
 {
-	const char *path = m->conf->control;
-	char *copy;
-	int fd;
+	struct setup_control c = { .fd = -1 };
 
-	if (path && m->control_fd != -1 && strcmp(path, m->control_path) == 0) {
-		control_group(m);
-		return;
-	}
-	if (!path) {
-		setup_close_control(m);
-		return;
-	}
-	fd = open_control(m, path);
-	copy = fd == -1 ? NULL : strdup(path);
-	if (!copy) {
-		fd_close(&fd);
-		return;
-	}
-	setup_close_control(m);
-	m->control_fd = fd;
-	m->control_path = copy;
-	link_send_control(m);
+	if (m->conf->control && open_control(m, m->conf, &c) == -1)
+		log_warn("control socket %s: %s", m->conf->control, c.step);
+	setup_control_use(m, &c);
 }

@@ -10,12 +10,13 @@
 #include "conf.h"
 
 /* Those that have to be set before bind(2), and those that can be changed at
- * any time; again: the socket has had others before.  0, or -1 and errno with the option's name in *ret_step. */
+ * any time; old: what the socket was set up for before, NULL: it is new.  0, or -1
+ * and errno with the option's name in *ret_step. */
 int sockopt_before_bind(int fd, const struct bind_target *t, const struct conf_service *s,
 			const char **ret_step);
 /* Whether it shares its address with others of the same user that want it, too. */
 int sockopt_share(int fd, bool on);
 int sockopt_apply(int fd, const struct bind_target *t, const struct conf_service *s,
-		  bool again, const char **ret_step);
+		  const struct conf_service *old, const char **ret_step);
 
 #endif

@@ -70,6 +70,7 @@ open_pair(int *ret_fd, int *ret_read_fd)
 		fd_close(&pair[1]);
 		return -1;
 	}
+	fd_pass_rights(pair[1], false);
 	*ret_fd = pair[0];
 	*ret_read_fd = fd_raise(pair[1]);
 	return 0;
@@ -93,8 +94,8 @@ add(struct stderrs *all, uid_t uid)
 	if (open_pair(&all->list[all->n].fd, &all->list[all->n].read_fd) == -1)
 		return refuse(all, uid, "no socket pair");
 	all->list[all->n].uid = uid;
-	link_send_stderr(all->master, all->list[all->n].read_fd);
-	return all->n++;
+	link_send_stderr(all->master, (uint32_t)all->n++);
+	return all->n - 1;
 }
 
 int
@@ -110,9 +111,14 @@ stderrs_fd(struct stderrs *all, uid_t uid, uint16_t *ret_account)
 	return all->list[i].fd;
 }
 
-void
-stderrs_send(struct stderrs *all)
+uint32_t
+stderrs_count(const struct stderrs *all)
 {
-	for (int i = 0; i < all->n; i++)
-		link_send_stderr(all->master, all->list[i].read_fd);
+	return (uint32_t)all->n;
+}
+
+int
+stderrs_read_fd(const struct stderrs *all, uint32_t i)
+{
+	return all->list[i].read_fd;
 }

@@ -24,7 +24,8 @@ void stderrs_free(struct stderrs *all);
  * the log). */
 int stderrs_fd(struct stderrs *all, uid_t uid, uint16_t *ret_account);
 
-/* Hands the other ends to a talker that has just started. */
-void stderrs_send(struct stderrs *all);
+/* How many there are, and the other end of each, for the talker; borrowed. */
+uint32_t stderrs_count(const struct stderrs *all);
+int stderrs_read_fd(const struct stderrs *all, uint32_t i);
 
 #endif

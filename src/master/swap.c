@@ -6,9 +6,9 @@
  * turn of the loop; reload.c calls it with a configuration that has loaded.
  *
  * The order: each new service claims the old listeners that have the same
- * identity; what nobody had is bound; a failure until here is undone without
- * trace.  Then services change over to their new settings, and what nobody has
- * claimed is closed.
+ * identity; what nobody had is bound; the sockets that stay are set up anew; a
+ * failure until here is undone without trace.  Then services change over to their
+ * new settings, and what nobody has claimed is closed.
  */
 #include "config.h"
 
@@ -21,17 +21,17 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "anteroom.h"
 #include "bind.h"
 #include "claim.h"
 #include "conf_diff.h"
-#include "expire.h"
 #include "fd.h"
 #include "link.h"
 #include "listener.h"
 #include "log.h"
 #include "master.h"
 #include "service.h"
-#include "session.h"
+#include "readmit.h"
 #include "setup.h"
 #include "srctab.h"
 
@@ -43,6 +43,7 @@ struct part {			/* a service of the new configuration */
 	int n;
 	struct bind_target *targets;
 	struct listener **listeners;	/* claimed or new, one for each target */
+	int applied;		/* to the first so many of them its settings */
 };
 
 struct swap {
@@ -55,6 +56,8 @@ struct swap {
 	struct part *parts;
 	int n;
 	struct claims *claims;
+	struct readmit *readmit;
+	struct setup_control control;
 	uint32_t rows;			/* listeners before this began */
 };
 
@@ -195,12 +198,83 @@ bind_all(struct swap *w)
 	return problems_count(w->problems) + w->result->n_busy > 0 ? -1 : 0;
 }
 
+/* Whether a listener that stays serves something else from now on. */
+static bool
+differs(const struct part *p, const struct listener *l)
+{
+	return l->service != p->service || p->changed[0] != '\0';
+}
+
+static bool
+is_applied(const struct part *p, int i)
+{
+	const struct listener *l = p->listeners[i];
+
+	return l && !l->fresh && l->fd != -1 && differs(p, l);
+}
+
+/* What has changed of the settings is applied to the sockets that stay. */
+static int
+apply_all(struct swap *w)
+{
+	const char *step;
+
+	for (int k = 0; k < w->n; k++) {
+		struct part *p = &w->parts[k];
+
+		for (int i = 0; i < p->n; i++) {
+			struct listener *l = p->listeners[i];
+
+			p->applied = i + 1;
+			if (is_applied(p, i) && bind_apply(l->fd, &p->targets[i], p->conf,
+							   l->service->conf, &step) == -1)
+				setup_explain(w->problems, p->conf, &p->targets[i], step, errno, 0);
+		}
+	}
+	return problems_count(w->problems) > 0 ? -1 : 0;
+}
+
+static void
+undo_apply(const struct part *p)
+{
+	const char *step;
+
+	for (int i = 0; i < p->applied; i++) {
+		struct listener *l = p->listeners[i];
+
+		if (is_applied(p, i) && bind_apply(l->fd, &l->target, l->service->conf, p->conf,
+						   &step) == -1)
+			log_warn("service %s: its socket keeps the new %s",
+				 service_name(l->service), step);
+	}
+}
+
+/* Its path may be that of a service that goes. */
+static int
+bind_control(struct swap *w)
+{
+	const struct bind_target t = {
+		.addr = { .family = AF_UNIX }, .path = (char *)w->conf->control,
+	};
+	int r = setup_control_open(w->master, w->conf, &w->control);
+
+	if (r == -1 && errno == EADDRINUSE && make_way(w, &t))
+		r = setup_control_open(w->master, w->conf, &w->control);
+	if (r == -1)
+		setup_control_explain(w->problems, w->conf, &w->control, errno);
+	return r;
+}
+
 /* Back to where we were. */
 static void
 undo(struct swap *w)
 {
 	struct master *m = w->master;
 
+	setup_control_undo(&w->control);
+
+	for (int k = 0; k < w->n; k++)
+		undo_apply(&w->parts[k]);
 	for (int k = 0; k < w->n; k++)
 		for (int i = 0; i < w->parts[k].n; i++) {
 			struct listener *l = w->parts[k].listeners[i];
@@ -216,17 +290,18 @@ undo(struct swap *w)
 	}
 }
 
-/* A listener that stays: what of its settings has changed is applied to the
- * socket; the talker is told what it has to know. */
+/* A listener that stays: the talker is told what it has to know. */
 static void
-keep_listener(struct part *p, struct listener *l)
+keep_listener(struct part *p, struct listener *l, const struct bind_target *t)
 {
-	const char *step;
-
-	if (l->service == p->service && p->changed[0] == '\0')
+	/* what may differ without being another one */
+	l->target.line = t->line;
+	l->target.optional = t->optional;
+	l->target.literal = t->literal;
+	if (!differs(p, l))
 		return;
-	if (l->fd != -1 && bind_apply(l->fd, &l->target, p->conf, &step) == -1)
-		log_warn("service %s: its socket keeps its old %s", p->conf->name, step);
+	if (p->conf->common->wait)	/* what comes is the handler's alone */
+		link_drop_listener(l->service->master, l, true);
 	listener_detach(l);
 	listener_attach(l, p->service);
 }
@@ -242,7 +317,7 @@ switch_part(struct part *p)
 		if (!l)
 			continue;
 		if (!l->fresh) {
-			keep_listener(p, l);
+			keep_listener(p, l, &p->targets[i]);
 			continue;
 		}
 		listener_attach(l, p->service);
@@ -291,33 +366,22 @@ forget_sources(struct swap *w)
 		w->parts[k].service->fresh = false;
 }
 
-/* on_reload = terminate: sessions of a service that is gone, and those that
- * are more than the service may have now; the newest go first. */
-static void
-end_sessions(struct master *m, struct service *s, uint32_t keep)
-{
-	uint32_t n = s->running;
-
-	for (uint32_t i = sessions_rows(m->sessions); i-- > 0 && n > keep;) {
-		struct session *x = session_at(m->sessions, i);
-
-		if (!x || x->service != s || x->on_reload != CONF_TERMINATE)
-			continue;
-		n--;
-		expire_stop(m->sessions, x);
-	}
-}
-
 /* Also the end of being fresh for the others, which may have low numbers, too. */
 static void
 close_old(struct swap *w)
 {
+	struct listeners *all = w->master->listeners;
+
 	for (uint32_t i = 0; i < w->rows; i++) {
-		struct listener *l = listeners_at(w->master->listeners, i);
+		struct listener *l = listeners_at(all, i);
 
 		if (l && !l->fresh && !claim_is_taken(w->claims, i))
-			listener_free(w->master->listeners, l, true);
+			l->going = true;
 	}
+	readmit_cut_off(w->master);
+	for (uint32_t i = 0; i < w->rows; i++)
+		if (listeners_at(all, i) && listeners_at(all, i)->going)
+			listener_free(all, listeners_at(all, i), true);
 	for (int k = 0; k < w->n; k++)
 		for (int i = 0; i < w->parts[k].n; i++)
 			if (w->parts[k].listeners[i])
@@ -330,12 +394,8 @@ retire_old(struct master *m)
 	for (uint32_t i = 0; i < services_rows(m->services); i++) {
 		struct service *s = services_at(m->services, i);
 
-		if (s && s->retiring) {
-			s->running++;	/* held while its sessions are ended */
-			end_sessions(m, s, 1);
-			s->running--;
+		if (s && s->retiring)
 			service_retire(m->services, s);
-		}
 	}
 }
 
@@ -399,13 +459,10 @@ switch_all(struct swap *w, struct swap_result *ret)
 	for (int k = 0; k < w->n; k++)
 		switch_part(&w->parts[k]);
 	close_old(w);
+	anteroom_reloaded(m);
 	retire_old(m);
-	for (int k = 0; k < w->n; k++) {
-		uint32_t max = w->parts[k].conf->common->limits->instances;
-
-		if (max > 0 && w->parts[k].service->running > max)
-			end_sessions(m, w->parts[k].service, max);
-	}
+	readmit_run(w->readmit);
+	setup_control_use(m, &w->control);
 	plans_free(old_plans);
 	conf_free(old);
 	w->plans = NULL;
@@ -421,6 +478,7 @@ fini(struct swap *w)
 	}
 	free(w->parts);
 	claims_free(w->claims);
+	readmit_free(w->readmit);
 	plans_free(w->plans);
 }
 
@@ -431,13 +489,15 @@ swap_conf(struct master *m, struct conf *conf, struct names *names, struct probl
 	struct swap w = {
 		.master = m, .conf = conf, .names = names, .problems = p, .result = ret,
 		.plans = plans_new(conf, m->environ), .claims = claims_new(m),
+		.readmit = readmit_new(m), .control = { .fd = -1 },
 		.rows = listeners_rows(m->listeners),
 	};
 	int r = -1;
 
 	memset(ret, 0, sizeof(*ret));
-	if (w.claims && w.plans && prepare(&w) == 0) {
-		if (bind_all(&w) == 0 && add_services(&w) == 0) {
+	if (w.claims && w.plans && w.readmit && prepare(&w) == 0) {
+		if (bind_all(&w) == 0 && apply_all(&w) == 0 && bind_control(&w) == 0 &&
+		    add_services(&w) == 0) {
 			switch_all(&w, ret);
 			r = 0;
 		} else {

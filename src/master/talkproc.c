@@ -31,6 +31,7 @@
 
 #define RESTART_MIN 100
 #define RESTART_MAX 30000
+#define STOP_MS 2000		/* what it may take to end */
 #define STABLE_MS 10000		/* one that has lived so long starts the back-off anew */
 
 struct talkproc {
@@ -41,10 +42,11 @@ struct talkproc {
 	int64_t started_ms;
 	uint32_t restart_ms;
 	bool ready, stopping;
-	struct ev_timer restart;
+	struct ev_timer restart, deadline;
 };
 
 static void start(void *arg);
+static void on_deadline(void *arg);
 
 /* Beside our own program (in a build tree), else where it is installed. */
 static char *
@@ -82,6 +84,7 @@ talkproc_init(struct master *m)
 		return -1;
 	}
 	ev_timer_init(m->ev, &t->restart, start, m);
+	ev_timer_init(m->ev, &t->deadline, on_deadline, t);
 	start(m);
 	return 0;
 }
@@ -93,8 +96,10 @@ talkproc_fini(struct master *m)
 
 	if (!t)
 		return;
-	if (t->path)
+	if (t->deadline.ev) {
 		ev_timer_stop(&t->restart);
+		ev_timer_stop(&t->deadline);
+	}
 	msg_link_free(t->link);
 	free(t->path);
 	free(t);
@@ -263,6 +268,7 @@ bool
 talkproc_reaped(struct master *m, pid_t pid, int status)
 {
 	struct talkproc *t = m->talkproc;
+	bool linked = t && t->link;
 	struct log_line l;
 
 	if (!t || t->pid != pid)
@@ -282,11 +288,22 @@ talkproc_reaped(struct master *m, pid_t pid, int status)
 		log_str(&l, "next", "restart");
 		log_end(&l);
 	}
+	if (linked)		/* what it said last, to its end, of which we are told */
+		msg_link_finish(t->link);
 	if (t->link)
 		talkproc_broken(m, "ended");
-	else
+	else if (!linked)
 		restart_later(m);
 	return true;
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct talkproc *t = arg;
+
+	if (t->pid > 0)
+		(void)kill(t->pid, SIGKILL);
 }
 
 void
@@ -294,10 +311,11 @@ talkproc_stop(struct master *m)
 {
 	struct talkproc *t = m->talkproc;
 
-	if (!t)
+	if (!t || t->stopping)
 		return;
 	t->stopping = true;
 	ev_timer_stop(&t->restart);
+	(void)ev_timer_start(&t->deadline, STOP_MS);
 	if (t->link)
 		link_send_stop(m);
 }

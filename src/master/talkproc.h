@@ -33,7 +33,7 @@ void talkproc_is_ready(struct master *m);
 void talkproc_broken(struct master *m, const char *why);
 /* A child ended: true if it was the talker. */
 bool talkproc_reaped(struct master *m, pid_t pid, int status);
-/* No more of it: tells it to stop. */
+/* No more of it: tells it to stop, and ends it if it takes too long. */
 void talkproc_stop(struct master *m);
 
 #endif

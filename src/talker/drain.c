@@ -41,7 +41,7 @@ drain_stop(struct drain *d)
 	(void)ev_io_set(&d->io, 0);	/* stopping does not fail */
 	ev_timer_stop(&d->timer);
 	list_remove(&d->running);
-	fd_close(&d->fd);
+	fd_close_now(&d->fd);
 	free(d);
 }
 
@@ -96,7 +96,7 @@ drain_start(struct drains *all, int fd, int64_t ms,
 	if (shutdown(fd, SHUT_WR) == 0)
 		d = calloc(1, sizeof *d);
 	if (d == NULL) {
-		fd_close(&fd);		/* keeps errno */
+		fd_close_now(&fd);	/* keeps errno */
 		return NULL;
 	}
 	d->all = all;

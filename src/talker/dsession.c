@@ -3,8 +3,8 @@
 
 /*
  * Datagram sessions; talker.  Begun by udp.c when the master says so, ended by
- * the handler's end of file, by the master, or when nothing has come either way
- * for idle_ms.  Neither side is waited for: what the handler does not take at
+ * the handler's end of file, by the master (when the handler is gone and something it
+ * left has the socket, too), or when nothing has come either way for idle_ms.  Neither side is waited for: what the handler does not take at
  * once is dropped and counted, as a full socket would do it.  What comes for a
  * handler that takes no more at all waits, up to a bound, for the next one.
  */
@@ -31,6 +31,7 @@ struct dsession {
 	struct ev_io io;
 	int fd;
 	bool shut;		/* the handler has got its end of file */
+	bool closing;		/* and can write no more */
 	struct list order;	/* of its port: longest idle first */
 	int64_t last_ms;
 };
@@ -60,7 +61,7 @@ finish(struct dsession *s, int error)
 	list_remove(&s->order);
 	port->n_sessions--;
 	p->session = NULL;
-	if (error == ECANCELED || port->dropped) {
+	if ((error == ECANCELED && !s->closing) || port->dropped) {
 		s->holding.report.dropped += p->queued;
 		peers_remove(port->all->peers, p);
 		p = NULL;
@@ -140,7 +141,7 @@ on_handler(int fd, short what, void *arg)
 		if (n < 0 && errno == ECONNRESET)
 			continue;
 		if (n < 0 || (n == 0 && is_end(fd))) {
-			finish(s, n < 0 ? errno : 0);
+			finish(s, s->closing ? ECANCELED : n < 0 ? errno : 0);
 			return;
 		}
 		touch(s);
@@ -160,6 +161,19 @@ close_session(struct holding *h)
 	finish(dsession_of(h), ECANCELED);
 }
 
+/* What the handler wrote last is read, in turns as ever, and then comes an end of
+ * file, whoever else has its socket.  What came for it meanwhile is the next one's. */
+static void
+drain_session(struct holding *h)
+{
+	struct dsession *s = dsession_of(h);
+
+	(void)shutdown(s->fd, SHUT_RDWR);	/* fails only if the handler is gone */
+	s->shut = true;
+	s->closing = true;
+	on_handler(s->fd, EV_IN, s);	/* we shut it: nothing wakes us if it is empty */
+}
+
 static void
 free_session(struct holding *h)
 {
@@ -175,6 +189,17 @@ dsession_expire(struct port *port, int64_t now_ms)
 		if (now_ms - s->last_ms < port->idle_ms)
 			return;
 		finish(s, ETIMEDOUT);
+	}
+}
+
+void
+dsession_end_all(struct port *port)
+{
+	struct list *next;
+
+	for (struct list *i = port->sessions.next; i != &port->sessions; i = next) {
+		next = i->next;
+		drain_session(&LIST_OBJECT(i, struct dsession, order)->holding);
 	}
 }
 
@@ -200,6 +225,7 @@ dsession_new(struct port *port, struct peer *p, const struct msg_session *m, int
 	if (s == NULL)
 		return refuse(port, m, fd, ENOMEM);
 	s->holding.close = close_session;
+	s->holding.drain = drain_session;
 	s->holding.free = free_session;
 	ev_io_init(all->ev, &s->io, fd, on_handler, s);
 	if (ev_io_set(&s->io, EV_IN) < 0) {
@@ -219,6 +245,7 @@ dsession_new(struct port *port, struct peer *p, const struct msg_session *m, int
 	s->peer = p;
 	s->fd = fd;
 	list_init(&s->order);
+	list_remove(&p->order);		/* of those that are asked about */
 	p->session = s;
 	p->state = PEER_SESSION;
 	port_hold(port);

@@ -26,6 +26,9 @@ int dsession_new(struct port *port, struct peer *p, const struct msg_session *m,
 /* A datagram of the peer, for the handler. */
 void dsession_feed(struct dsession *s, const void *data, size_t len);
 
+/* Ends all of the port, soon: what their handlers wrote last is still sent. */
+void dsession_end_all(struct port *port);
+
 /* Ends those of the port that have been idle for too long. */
 void dsession_expire(struct port *port, int64_t now_ms);
 

@@ -27,6 +27,7 @@
 enum {
 	BATCH = 64,		/* writes read at once */
 	ROUNDS = 4,		/* batches in a turn */
+	LAST_ROUNDS = 64,	/* and at the end, if somebody goes on writing */
 	WRITE_MAX = 8192,	/* bytes kept of one write */
 	SOURCES = 64,		/* sessions that wrote something lately */
 	BURST = 20,		/* lines of one session at once, */
@@ -292,23 +293,50 @@ number_of(const struct errlog *e, int fd)
 	return i + 1;
 }
 
+/* What the last read said. */
+static int
+read_writes(struct errlog *e, unsigned account, int rounds)
+{
+	int n = BATCH;
+
+	for (int round = 0; round < rounds && n == BATCH; round++) {
+		n = receive(e, e->socket[account - 1].fd);
+		for (int i = 0; i < n; i++)
+			take_write(e, account, i);
+	}
+	return n;
+}
+
 static void
 on_readable(int fd, short what, void *arg)
 {
 	struct errlog *e = arg;
 	unsigned account = number_of(e, fd);
-	int n = BATCH;
+	int n = read_writes(e, account, ROUNDS);
 
 	(void)what;
-	for (int round = 0; round < ROUNDS && n == BATCH; round++) {
-		n = receive(e, fd);
-		for (int i = 0; i < n; i++)
-			take_write(e, account, i);
-	}
 	if (n < 0 && errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS) {
 		log_warn("talker: handlers' stderr");
 		(void)ev_io_set(&e->socket[account - 1].io, 0);	/* stopping does not fail */
 	}
+}
+
+bool
+errlog_finish(struct errlog *e)
+{
+	bool all = true;
+
+	for (int i = 0; i < e->n_sockets; i++)
+		if (e->socket[i].fd >= 0)
+			(void)read_writes(e, (unsigned)i + 1, LAST_ROUNDS);
+	for (int i = 0; i < SOURCES; i++) {
+		struct source *s = &e->source[i];
+
+		end_line(e, s);
+		tell_suppressed(e, s);
+		all = all && s->rate.suppressed == 0;
+	}
+	return all;
 }
 
 struct errlog *

@@ -45,13 +45,14 @@ on_refused(const struct drain_end *end, void *arg)
 int
 farewell_refuse(struct farewells *all, const struct msg_refuse *m, int fd)
 {
-	if (m->len == 0 || m->len > PROTO_TEXT) {
+	if (m->len > PROTO_TEXT) {
 		fd_close(&fd);
 		return -1;
 	}
 	if (fd < 0)
 		return 0;
-	(void)send(fd, m->text, m->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (m->len > 0)
+		(void)send(fd, m->text, m->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (all->refused < FAREWELL_REFUSED) {
 		if (drain_start(all->drains, fd, DRAIN_MS, on_refused, all) != NULL)
 			all->refused++;

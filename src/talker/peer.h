@@ -47,7 +47,8 @@ struct peer {
 	uint8_t reason;		/* PEER_DENIED */
 	uint32_t generation;
 	struct peer *chain;
-	struct list order;	/* with a verdict: idlest first; or free */
+	struct list order;	/* with a verdict: idlest first; asked about: its port's;
+				 * or free */
 	int64_t until_ms;
 	uint32_t left;		/* PEER_SERVED: datagrams it is good for; UINT32_MAX: any number */
 	struct log_rate rate;	/* of what it may make us send */

@@ -146,7 +146,37 @@ port_ask(struct port *p, struct peer *peer)
 	if (msg_send(all->link, &m, MSG_ASK, -1) < 0)
 		return -1;
 	peer->until_ms = ev_now_ms(all->ev) + ASK_MS;
+	list_append(&p->asking, &peer->order);
 	return 0;
+}
+
+/* What no answer came about is forgotten, or it would count for ever. */
+static void
+forget_lost(struct port *p)
+{
+	int64_t now_ms = ev_now_ms(p->all->ev);
+
+	while (!list_empty(&p->asking)) {
+		struct peer *peer = LIST_OBJECT(p->asking.next, struct peer, order);
+
+		if (now_ms < peer->until_ms)
+			return;
+		p->count.queue += peer->queued;
+		port_changed(p);
+		peers_remove(p->all->peers, peer);
+		port_release(p);	/* it was held for the question */
+	}
+}
+
+bool
+port_full(struct port *p)
+{
+	uint32_t own = p->dropped ? 0 : 1;
+
+	if (p->internal != INTERNAL_NONE || p->max == 0 || p->uses - own < p->max)
+		return false;
+	forget_lost(p);
+	return p->uses - own >= p->max;
 }
 
 bool
@@ -208,6 +238,21 @@ void
 ports_drop(struct ports *all, uint32_t number)
 {
 	drop(all, number, DROP_READS);
+}
+
+/* Who is still asked about has it open until the answer comes. */
+void
+ports_leave(struct ports *all, uint32_t number)
+{
+	struct port *p = number < all->room ? all->at[number] : NULL;
+
+	if (p == NULL)
+		return;
+	(void)ev_io_set(&p->io, 0);	/* stopping does not fail */
+	port_hold(p);
+	drop(all, number, 0);
+	dsession_end_all(p);
+	port_release(p);
 }
 
 /* Room for the number, in steps of double size. */
@@ -325,6 +370,7 @@ find_or_make(struct ports *all, uint64_t cookie)
 	p->all = all;
 	p->cookie = cookie;
 	list_init(&p->sessions);
+	list_init(&p->asking);
 	list_init(&p->place);
 	list_init(&p->active);
 	return p;

@@ -54,6 +54,7 @@ struct port {
 	uint64_t cookie;		/* the kernel's name of the socket, 0: unknown */
 	unsigned uses;			/* peers asked about, sessions; 1 unless dropped */
 	struct list sessions;		/* longest idle first */
+	struct list asking;		/* peers: longest asked about first */
 	uint32_t n_sessions;
 	struct list place;		/* among the dropped */
 	struct list active;
@@ -78,6 +79,9 @@ int ports_add(struct ports *all, const struct msg_dgram *m, int fd);
 /* MSG_DGRAM_DROP.  What has come is read before; the socket lives on while it has
  * uses. */
 void ports_drop(struct ports *all, uint32_t number);
+/* The same, but its sessions end and nothing of it is read any more: it is a
+ * handler's now. */
+void ports_leave(struct ports *all, uint32_t number);
 
 /* Who serves now what still comes to a socket that was dropped, for this local
  * address; NULL: nobody. */
@@ -86,7 +90,10 @@ struct port *ports_heir(const struct port *dropped, const struct addr *local);
 /* Asks the master about a peer, which is PEER_ASKING.  The caller holds the port
  * until the answer.  -1 and errno: nothing was asked. */
 int port_ask(struct port *p, struct peer *peer);
-/* The same for a peer that has got an answer or was in a session, if it has more
+/* Whether it has as many sessions as it may have, with those that were asked for
+ * and can still come: no use to ask for one more. */
+bool port_full(struct port *p);
+/* The same as port_ask for a peer that has got an answer or was in a session, if it has more
  * that waits.  False: the peer is gone. */
 bool port_ask_again(struct port *p, struct peer *peer);
 

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,16 +120,16 @@ static const char *const allowed[] = {
 
 static const char *const not_executable[] = { "mmap", "mmap2", "mprotect" };
 
+/* If its arguments are such; n = 0: however they are. */
 static void
-allow(scmp_filter_ctx f, const char *name, bool no_exec)
+allow(scmp_filter_ctx f, const char *name, unsigned n, const struct scmp_arg_cmp *args)
 {
-	const struct scmp_arg_cmp data = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
 	int nr = seccomp_syscall_resolve_name(name);
 	int rc;
 
 	if (nr == __NR_SCMP_ERROR)
 		return;
-	rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, nr, no_exec ? 1 : 0, &data);
+	rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, nr, n, args);
 	if (rc < 0 && rc != -EDOM)	/* EDOM: not on this architecture */
 		fatalx("talker: seccomp: %s: %s", name, strerror(-rc));
 }
@@ -136,15 +137,20 @@ allow(scmp_filter_ctx f, const char *name, bool no_exec)
 static void
 filter(void)
 {
+	const struct scmp_arg_cmp no_exec[] = { SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) };
+	const struct scmp_arg_cmp linger[] = {	/* fd_close_now */
+		SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_LINGER),
+	};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int rc;
 
 	if (f == NULL)
 		fatalx("talker: seccomp: no memory");
 	for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
-		allow(f, allowed[i], false);
+		allow(f, allowed[i], 0, NULL);
 	for (size_t i = 0; i < sizeof not_executable / sizeof not_executable[0]; i++)
-		allow(f, not_executable[i], true);
+		allow(f, not_executable[i], 1, no_exec);
+	allow(f, "setsockopt", 2, linger);
 	rc = seccomp_load(f);
 	seccomp_release(f);
 	/* a kernel without it is no reason to fail: all else holds */

@@ -171,7 +171,11 @@ slots_close(struct slots *s, uint32_t slot, uint32_t generation)
 {
 	struct holding *h = slot < BOARD_SESSIONS ? s->at[slot] : NULL;
 
-	if (h != NULL && h->report.generation == generation && !h->over)
+	if (h == NULL || h->report.generation != generation || h->over)
+		return;
+	if (h->drain != NULL)
+		h->drain(h);
+	else
 		h->close(h);
 }
 

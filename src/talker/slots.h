@@ -25,6 +25,7 @@ struct slots;
 struct holding {
 	struct msg_ended report;	/* its owner counts here as it goes */
 	void (*close)(struct holding *h);	/* end now (ends in slots_end) */
+	void (*drain)(struct holding *h);	/* NULL, or for MSG_CLOSE: end soon */
 	void (*free)(struct holding *h);	/* it has been told: free the memory */
 	struct msg_passed *passed;	/* told instead of the report; set by slots_pass */
 	struct list untold;
@@ -43,7 +44,7 @@ struct slots *slots_new(struct msg_link *link);
 /* Closes and frees everything that is held, telling nobody. */
 void slots_free(struct slots *s);
 
-/* Enters h (zeroed but for close and free).  -1: no such slot, or it is
+/* Enters h (zeroed but for close, drain and free).  -1: no such slot, or it is
  * taken: the master and we disagree. */
 int slots_take(struct slots *s, struct holding *h, uint32_t slot, uint32_t generation);
 

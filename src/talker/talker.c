@@ -46,6 +46,7 @@ struct talker {
 	struct errlog *errlog;
 	struct control *control;
 	bool over;
+	bool ending;			/* over, but for what is still to be told */
 	int exit_code;
 };
 
@@ -55,6 +56,18 @@ stop(struct talker *t, int exit_code)
 	t->over = true;
 	t->exit_code = exit_code;
 	ev_stop(t->ev);
+}
+
+/* Connections and sessions are none of anybody's any more, but what handlers wrote
+ * last is for the log. */
+static void
+end_when_told(struct talker *t)
+{
+	bool all = t->errlog == NULL || errlog_finish(t->errlog);
+
+	t->over = t->ending = true;
+	if (all && !msg_link_busy(t->link))
+		stop(t, 0);
 }
 
 /* What the first message brings; false if it makes no sense or memory is out. */
@@ -136,8 +149,7 @@ dispatch(struct talker *t, const union msg *m, int *fd)
 	case MSG_DGRAM:
 		return udp_dgram(t->udp, &m->dgram, take(fd)) == 0;
 	case MSG_DGRAM_DROP:
-		udp_dgram_drop(t->udp, &m->dgram_drop);
-		return true;
+		return udp_dgram_drop(t->udp, &m->dgram_drop) == 0;
 	case MSG_SESSION:
 		return udp_session(t->udp, &m->session, take(fd)) == 0;
 	case MSG_VERDICT:
@@ -156,7 +168,7 @@ dispatch(struct talker *t, const union msg *m, int *fd)
 	case MSG_MUX:
 		return muxtab_set(t->mux, &m->mux) == 0;
 	case MSG_STOP:
-		stop(t, 0);
+		end_when_told(t);
 		return true;
 	default:
 		return false;	/* the link lets no other pass */
@@ -179,6 +191,8 @@ on_broken(const char *why, void *arg)
 {
 	struct talker *t = arg;
 
+	if (t->ending)
+		stop(t, 0);		/* nobody is left to be told */
 	if (t->over)
 		return;
 	if (strcmp(why, "closed") == 0) {
@@ -194,7 +208,10 @@ on_room(void *arg)
 {
 	struct talker *t = arg;
 
-	slots_room(t->slots);
+	if (t->ending)
+		end_when_told(t);
+	else
+		slots_room(t->slots);
 }
 
 static void

@@ -133,7 +133,7 @@ ask(struct port *port, struct peer *p, const struct packet *k)
 
 	if (port->dropped)
 		return;
-	if (port->max != 0 && port->n_sessions >= port->max) {
+	if (!again && port_full(port)) {
 		deny(port, REASON_SESSION_MAX, 1);
 		return;
 	}
@@ -253,10 +253,16 @@ udp_dgram(struct udp *u, const struct msg_dgram *m, int fd)
 	return ports_add(&u->ports, m, fd);
 }
 
-void
+int
 udp_dgram_drop(struct udp *u, const struct msg_dgram_drop *m)
 {
-	ports_drop(&u->ports, m->listener);
+	if (m->leave > 1)
+		return -1;
+	if (m->leave == 1)
+		ports_leave(&u->ports, m->listener);
+	else
+		ports_drop(&u->ports, m->listener);
+	return 0;
 }
 
 static struct peer *

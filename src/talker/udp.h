@@ -22,7 +22,7 @@ void udp_free(struct udp *u);
 /* The messages of that name.  They take fd; 0, or -1 if the message makes no
  * sense. */
 int udp_dgram(struct udp *u, const struct msg_dgram *m, int fd);
-void udp_dgram_drop(struct udp *u, const struct msg_dgram_drop *m);
+int udp_dgram_drop(struct udp *u, const struct msg_dgram_drop *m);
 int udp_session(struct udp *u, const struct msg_session *m, int fd);
 int udp_verdict(struct udp *u, const struct msg_verdict *m);
 

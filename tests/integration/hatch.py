@@ -468,8 +468,9 @@ class Daemon:
                 os.waitpid(pid, 0)
             except (OSError, IndexError):
                 continue
-            # A zombie ended together with the daemon; init would reap it.
-            if state != b"Z" and not self.may_leave:
+            # A zombie ended together with the daemon, and one that has no command
+            # line any more is about to be one; init would reap it.
+            if state != b"Z" and line and not self.may_leave:
                 left.append("left behind: %d %s" % (pid, line))
         return left
 

@@ -207,6 +207,69 @@ def test_session_max(hatchd):
         s.close()
 
 
+def test_session_max_of_peers_that_come_at_once(hatchd):
+    daemon = hatchd(service("cat", 'exec = { "/bin/cat" }\n    session { max = 2 }'))
+    sockets = [socket_for(daemon.port["cat"]) for _ in range(20)]
+    for s in sockets:
+        s.send(b"in")
+    wait_counter(daemon, "cat", lambda c: c.reason("session-max") == 18)
+    assert len(daemon.handlers()) == 2
+    for s in sockets:
+        s.close()
+
+
+def test_session_max_once_answers_a_burst(hatchd):
+    """The place of a handler that has ended is free, reaped or not."""
+    daemon = hatchd(service("upper", UPPER.replace("once", "max = 1 once")))
+    with socket_for(daemon.port["upper"]) as s:
+        for n in range(20):
+            for i in range(5):
+                s.send(b"datagram %d" % i)
+            assert [s.recv(100) for _ in range(5)] == [b"DATAGRAM %d" % i for i in range(5)]
+
+
+def test_session_ends_with_its_handler(hatchd):
+    """Though a child that it left has its socket; what it wrote last is delivered."""
+    daemon = hatchd(service("leaves", 'exec = { "/bin/sh", "-c", "sleep 1000 & echo $! >&2; '
+                            'x=$(dd bs=100 count=1 2>/dev/null); '
+                            'for i in 1 2 3 4 5 6 7 8 9; do echo $x $i; done; exit 3" }'))
+    with socket_for(daemon.port["leaves"]) as s:
+        for n in range(1, 6):
+            s.send(b"hello %d" % n)
+            assert [s.recv(100) for _ in range(9)] == [b"hello %d %d\n" % (n, i)
+                                                       for i in range(1, 10)]
+            try:
+                daemon.wait_log("end", n=n, svc="leaves", exit=3)
+            finally:
+                os.kill(int(daemon.wait_log("stderr", n=n, svc="leaves")["text"]), 9)
+    wait_counter(daemon, "leaves", lambda c: c["running"] == 0 and c["started"] == 5)
+
+
+def test_session_max_is_logged(hatchd):
+    """The first time at once, then in numbers; all of them are those that are counted."""
+    daemon = hatchd(service("cat", 'exec = { "/bin/cat" }\n    session { max = 1 }'))
+
+    def told():
+        lines = daemon.log_lines("refuse", svc="cat") + daemon.log_lines("suppressed", svc="cat")
+        assert all(e["reason"] == "session-max" and e["setting"] == "session.max" and
+                   e.level == "warn" for e in lines)
+        return len(daemon.log_lines("refuse", svc="cat")) + \
+            sum(int(e.get("suppressed", 0)) for e in lines)
+
+    with socket_for(daemon.port["cat"]) as one:
+        one.send(b"in")
+        assert one.recv(10) == b"in"
+        sockets = [socket_for(daemon.port["cat"]) for _ in range(50)]
+        for s in sockets:
+            s.send(b"out")
+        daemon.wait_log("refuse", svc="cat")
+        wait_counter(daemon, "cat", lambda c: c.reason("session-max") == 50)
+        hatch.wait_until(lambda: told() == 50)
+        for s in sockets:
+            s.close()
+    assert len(daemon.log_lines("refuse", svc="cat")) <= 4
+
+
 @pytest.mark.parametrize("what", ['internal = "echo"', 'exec = { "/bin/cat" }'])
 def test_answer_comes_from_the_address_asked(hatchd, what):
     daemon = hatchd(service("echo", what, '"udp:@%s@"'))

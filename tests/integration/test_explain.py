@@ -169,6 +169,70 @@ def test_proxy(explain):
     assert said["proxy"] == "not in proxy.from, and nobody else may connect"
 
 
+MUX = """
+service "mux" {
+    listen   = { "tcp:127.0.0.1:1" }
+    internal = "tcpmux"
+    access   { deny = { "192.0.2.9" } }
+}
+service "only" { tcpmux = "only" internal = "daytime" access { deny = { "192.0.2.8" } } }
+service "also" { tcpmux = "also" internal = "echo"
+                 listen = { "tcp:127.0.0.1:7", "udp:127.0.0.1:7007" } }
+service "dgram" { internal = "echo" listen = { "udp:127.0.0.1:7008" } }
+service "waits" {
+    listen = { "tcp:127.0.0.1:8003" }
+    exec   = { "/bin/cat" }
+    wait   = yes
+    limits { rate = "5/1s" }
+}
+"""
+
+
+def test_tcpmux_is_judged_first(explain):
+    code, said = explain("only", "192.0.2.7", text=MUX)
+    assert (code, said["verdict"]) == (0, "let in")
+    assert re.fullmatch(r"by service mux \(.*/x.conf:2\), there let in", said["tcpmux"])
+    code, said = explain("only", "192.0.2.8", text=MUX)
+    assert (code, said["verdict"]) == (1, "refused (access)")
+    assert said["tcpmux"].endswith("there let in")
+    code, said = explain("only", "192.0.2.9", text=MUX)
+    assert (code, said["verdict"]) == (1, "refused (access)")
+    assert said["rule"] == "no rule matches"
+    assert said["tcpmux"].endswith("there refused (access)")
+    assert re.fullmatch(r'deny "192.0.2.9" at .*/x.conf:5', said["tcpmux rule"])
+    # there is another way to this one
+    code, said = explain("also", "192.0.2.9", text=MUX)
+    assert (code, said["verdict"]) == (0, "let in")
+    assert said["tcpmux"].endswith("there refused (access)")
+
+
+def test_any_tcpmux_will_do(explain):
+    more = 'service "m2" { listen = { "tcp:127.0.0.1:2" } internal = "tcpmux" }\n'
+    code, said = explain("only", "192.0.2.9", text=MUX + more)
+    assert (code, said["verdict"]) == (0, "let in")
+    assert said[None].count("\ntcpmux: by service ") == 2
+    code, said = explain("only", "192.0.2.9", text=MUX.replace(
+        'service "mux" {', 'service "mux" { enabled = no'))
+    assert said["note"].startswith("no service with internal = tcpmux is enabled")
+
+
+def test_datagrams_that_could_loop(explain):
+    for port, code, verdict in ((777, 1, "refused (loop)"), (7007, 1, "refused (loop)"),
+                                (4242, 0, "let in")):
+        got, said = explain("dgram", "192.0.2.7:%d" % port, text=MUX)
+        assert (got, said["verdict"]) == (code, verdict)
+    code, said = explain("also", "192.0.2.7:777", text=MUX)
+    assert (code, said["verdict"]) == (0, "let in")
+    assert said["note"] == "a datagram from this port gets no answer (loop)"
+
+
+def test_handler_that_accepts(explain):
+    code, said = explain("waits", "192.0.2.7", text=MUX)
+    assert (code, said["verdict"]) == (0, "let in")
+    assert said["limits"] == ("wait = yes: one handler for each address of the service, 5 in 1s, "
+                              "which accepts by itself; max_processes 4096")
+
+
 def test_service_that_is_not_enabled(explain):
     for address, code in (("10.1.2.3", 0), ("192.0.2.1", 1)):
         got, said = explain("asleep", address)

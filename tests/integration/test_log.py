@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -366,6 +367,29 @@ def test_one_that_floods_takes_nothing_from_others(hatchd):
     assert len(daemon.log_lines("stderr", svc="loud")) < 400
 
 
+def test_many_that_write_are_bounded_together(hatchd):
+    """More sessions of a service than the talker remembers."""
+    daemon = hatchd(sh("s", "cat >&2", "limits { instances = 0 per_source = 0 }") +
+                    sh("calm", "echo a word >&2; cat"))
+    clients = [daemon.connect("s") for _ in range(100)]
+    for n in range(20):
+        for s in clients:
+            s.sendall(b"line %d\n" % n)
+    for s in clients:
+        s.close()
+    daemon.wait_log("end", n=100, svc="s")
+
+    def calm():
+        assert daemon.tcp("calm", b"x") == b"x"
+        return daemon.log_lines("stderr", svc="calm", text="a word")
+    hatch.wait_until(calm, what="a line that comes after all of them")
+    told = daemon.log_lines("stderr", svc="s")
+    assert 200 <= len(told) < 1000
+    daemon.wait_log("stderr", n=len(told) + 1, svc="s", timeout=20)
+    told = daemon.log_lines("stderr", svc="s")
+    assert sum(int(e.get("suppressed", 0)) for e in told) > 500
+
+
 def test_talker_that_does_not_read_holds_up_no_handler_for_long(hatchd):
     """Its queue is full: a handler's write gives up and the handler goes on."""
     with open("/proc/sys/net/unix/max_dgram_qlen") as f:
@@ -419,9 +443,13 @@ def test_events_by_default(shared_tmp):
 # syslog
 
 
-@pytest.mark.root
-def test_syslog(hatchd, shared_tmp):
-    """With a /dev/log of our own, in a mount namespace."""
+SYSLOG = 'log = "syslog"\nservice "cat" { listen = { "tcp4:127.0.0.1:@cat@" } ' \
+    'exec = { "/bin/cat" } }'
+
+
+@pytest.fixture
+def dev(shared_tmp):
+    """A folder, and what makes it the /dev of a program, in a mount namespace."""
     if subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no mount namespaces here")
     path = shared_tmp + "/dev"
@@ -429,13 +457,67 @@ def test_syslog(hatchd, shared_tmp):
     for name in ("null", "full"):
         with open(path + "/" + name, "w"):
             pass
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
-        log.bind(path + "/log")
-        log.settimeout(hatch.DEADLINE)
-        script = "mount --bind /dev/null %s/null && mount --bind %s /dev && exec \"$@\"" % (
-            path, path)
-        daemon = hatchd('log = "syslog"\nservice "cat" { listen = { "tcp4:127.0.0.1:@cat@" } '
-                        'exec = { "/bin/cat" } }', wrap=("unshare", "-m", "sh", "-c", script, "sh"))
+    script = "mount --bind /dev/null %s/null && mount --bind %s /dev && exec \"$@\"" % (path, path)
+    return path, ("unshare", "-m", "sh", "-c", script, "sh")
+
+
+def syslogd(path):
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind(path + "/log")
+    log.settimeout(hatch.DEADLINE)
+    return log
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("by", ["USR1", "HUP", "line"])
+def test_a_syslogd_that_comes_later(hatchd, dev, by):
+    """After a start without one the log goes to stderr, until there is one."""
+    path, wrap = dev
+    daemon = hatchd(SYSLOG, wrap=wrap)
+    assert daemon.tcp("cat", b"x") == b"x"
+    daemon.wait_log("end", svc="cat", conn=1)
+    with syslogd(path) as log:
+        def served():
+            assert daemon.tcp("cat", b"y") == b"y"
+            return select.select([log], [], [], 0.2)[0]
+
+        if by == "line":
+            hatch.wait_until(served)
+        else:
+            daemon.send_signal(getattr(signal, "SIG" + by))
+        assert b"hatchd[%d]: info: log syslog: it is there now" % daemon.pid in log.recv(2000)
+        n = len(daemon.log_lines())
+        assert daemon.tcp("cat", b"z") == b"z"
+        while b" end svc=cat " not in log.recv(2000):
+            pass
+        assert len(daemon.log_lines()) == n
+    # it goes away and comes again, as any other
+    os.unlink(path + "/log")
+    with syslogd(path) as log:
+        hatch.wait_until(served)
+
+
+@pytest.mark.root
+def test_a_reload_to_syslog_without_a_syslogd(hatchd, dev):
+    path, wrap = dev
+    daemon = hatchd(SYSLOG.replace("syslog", "@tmp@/a.log"), wrap=wrap)
+    a = daemon.tmp + "/a.log"
+    daemon.write(SYSLOG)
+    daemon.send_signal(signal.SIGHUP)
+    hatch.wait_until(lambda: " reload result=ok " in open(a).read())
+    assert daemon.tcp("cat", b"x") == b"x"
+    hatch.wait_until(lambda: " end svc=cat " in open(a).read())
+    with syslogd(path) as log:
+        daemon.send_signal(signal.SIGUSR1)
+        assert b"log syslog: it is there now" in log.recv(2000)
+
+
+@pytest.mark.root
+def test_syslog(hatchd, dev):
+    """With a /dev/log of our own."""
+    path, wrap = dev
+    with syslogd(path) as log:
+        daemon = hatchd(SYSLOG, wrap=wrap)
         assert re.fullmatch(rb"<30>\w{3} [ \d]\d \d\d:\d\d:\d\d hatchd\[%d\]: info: hatchd .* is "
                             rb"ready: .*" % daemon.pid, log.recv(2000))
         assert daemon.tcp("cat", b"x") == b"x"

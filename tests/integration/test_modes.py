@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
@@ -86,6 +87,42 @@ def test_background(background, shared_tmp):
     assert hatch.tcp_request(b.port["cat"], b"still") == b"still"
     assert b.stop() == 0
     assert not os.path.exists(b.pid_file)
+
+
+def test_relative_paths_after_the_start(shared_tmp):
+    """-f and -p mean what they meant where it was started, though it leaves there."""
+    ports = {}
+    path, pid_file = shared_tmp + "/rel.conf", shared_tmp + "/rel.pid"
+
+    def write(text):
+        with open(path, "w") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write(hatch.config('log = "%s/rel.log"\n' % shared_tmp + text, shared_tmp, ports))
+
+    def log():
+        return open(shared_tmp + "/rel.log").read()
+
+    write(CAT % "")
+    hatch._be_subreaper()
+    start = hatch.run("-f", "rel.conf", "-p", "rel.pid", cwd=shared_tmp)
+    assert (start.returncode, start.stdout + start.stderr) == (0, "")
+    pid = int(open(pid_file).read())
+    try:
+        write(CAT % "" + NEW)
+        os.kill(pid, signal.SIGHUP)
+        hatch.wait_until(lambda: "reload " in log(), what="reload")
+        assert hatch.tcp_request(ports["new"], b"there") == b"there", log()
+        write(CAT % "nonsense = 1")
+        os.kill(pid, signal.SIGHUP)
+        hatch.wait_until(lambda: path + ":2: unknown setting" in log(), what="the place")
+        os.kill(pid, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        pid = 0
+        assert not os.path.exists(pid_file)
+    finally:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def test_second_start_says_why_where_it_was_started(background):
@@ -372,6 +409,50 @@ def test_quit_leaves_handlers(hatchd):
             daemon.connect("cat").close()
 
 
+def test_quit_leaves_the_paths_of_handlers(hatchd, shared_tmp):
+    handler = os.path.join(shared_tmp, "handler.py")
+    with open(handler, "w") as f:
+        f.write("import socket\ns = socket.socket(fileno=0)\n"
+                "while True:\n    c, _ = s.accept()\n    c.sendall(b'on')\n    c.close()\n")
+    daemon = hatchd('''
+service "w" { listen = { "unix:@tmp@/w.sock" } wait = yes exec = { "%s", "%s" } }
+service "idle" { listen = { "unix:@tmp@/i.sock" } wait = yes exec = { "/bin/sleep", "1" } }
+''' % (sys.executable, handler))
+    daemon.may_leave = True
+    path = daemon.tmp + "/w.sock"
+    assert hatch.read_all(hatch.connect(path)) == b"on"
+    assert daemon.stop(signal.SIGQUIT) == 0
+    assert hatch.read_all(hatch.connect(path)) == b"on"
+    assert not os.path.exists(daemon.tmp + "/i.sock")
+    assert not os.path.exists(daemon.tmp + "/control.sock")
+
+
+SCRIPT = "trap 'echo last words >&2; printf no >&2; exit 0' TERM; echo on; " \
+    "while :; do sleep 0.02; done"
+LAST_WORDS = '''service "s" { listen = { "tcp4:127.0.0.1:@s@" } limits { instances = 1 }
+    exec = { "/bin/sh", "-c", "%s" } timeouts { first_byte = 60s stop = 20s } }
+''' % SCRIPT
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_last_words_at_the_stop(hatchd, waiting):
+    """Whoever else is being ended: the talker is the last."""
+    daemon = hatchd(LAST_WORDS)
+    socks = [daemon.connect("s") for _ in range(1 + waiting)]
+    socks[0].sendall(b"x")
+    assert socks[0].recv(3) == b"on\n"
+    for s in socks[1:]:
+        s.sendall(b"x")
+    if waiting > 0:
+        hatch.wait_until(lambda: len(daemon.log_lines("limit")) == 2)
+    assert daemon.stop() == 0
+    texts = [e["text"] for e in daemon.log_lines("stderr", svc="s")]
+    assert "last words" in texts and "no" in texts, daemon.log()
+    assert not daemon.log_lines("talker")
+    for s in socks:
+        s.close()
+
+
 def test_stop_removes_unix_paths(hatchd):
     daemon = hatchd("""
 service "a" { listen = { "unix:@tmp@/a.sock", "unix-dgram:@tmp@/b.sock" } wait = yes
@@ -497,6 +578,21 @@ service "busy-udp" { listen = { "udp4:127.0.0.1:%d" } internal = "echo" }""" % p
     assert hatch.udp_request(ports[0], b"x") == b"x"
     # told once, not every second
     assert daemon.log().count("Address already in use") == 4
+
+
+def test_ready_line_tells_what_is_served(hatchd):
+    off = 'service "off" { enabled = no listen = { "tcp4:127.0.0.1:@off@" } ' \
+        'exec = { "/bin/cat" } }\n'
+    daemon = hatchd(CAT % "" + off)
+    hatch.wait_until(lambda: " is ready: 1 services, 1 sockets, " in daemon.log())
+    port = hatch.free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.bind(("127.0.0.1", port))
+        s.listen()
+        daemon = hatchd(CAT % "" + off + 'service "busy" { listen = { "tcp4:127.0.0.1:%d", '
+                        '"tcp4:127.0.0.1:@free@" } exec = { "/bin/cat" } }' % port)
+        hatch.wait_until(lambda: " is ready: 2 services, 2 sockets, 1 not bound yet, "
+                         in daemon.log())
 
 
 def test_service_with_two_sockets_one_of_them_busy(hatchd):

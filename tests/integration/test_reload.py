@@ -11,6 +11,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 
 import pytest
 
@@ -509,6 +510,39 @@ def test_a_unix_path_whose_change_fails_stays_as_it_is(hatchd):
     assert sorted(n for n in os.listdir(daemon.tmp) if n.startswith("s.")) == ["s.sock"]
 
 
+FULL = 'timeouts { first_byte = 20s } banner { refuse = "not now\\r\\n" } ' + one(1)
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("into", [
+    "", ("new", CAT, ""), ("old", ECHO, ""), ("old", 'internal = "tcpmux"', ""),
+    ("old", CAT, "wait = yes"),
+], ids=["gone", "renamed", "internal", "tcpmux", "wait"])
+def test_who_waits_for_what_is_gone_is_told(hatchd, into, told):
+    """For the first byte or for room; and what it has said is no reason to be reset."""
+    old = FULL if told else FULL.replace("banner", "#banner").replace("} limits", "}\nlimits")
+    daemon = hatchd(service("old", here("p"), CAT, old))
+    busy, room, first = [daemon.connect("p") for _ in range(3)]
+    assert ask(busy, b"on") == b"on\n"
+    room.sendall(b"waits for room")
+    daemon.wait_log("limit", svc="old")
+    hatch.wait_until(lambda: control(daemon, "status old")["services"][0]["accepted"] == 3)
+    if into:
+        banner = 'banner { refuse = "not now\\r\\n" }' if told and into[2] == "" else ""
+        daemon.reload(service(into[0], here("p"), into[1], into[2] + " " + banner))
+    else:
+        daemon.reload("")
+    with room, first:
+        for s in room, first:
+            expected = b"not now\r\n" if told and not (into and into[2]) else b""
+            assert hatch.read_all(s) == expected
+    for n in 1, 2:
+        assert daemon.wait_log("refuse", n, svc="old")["reason"] == "spawn"
+    assert counters(daemon, "old")["refused"]["spawn"] == 2
+    assert ask(busy, b"still") == b"still\n"
+    busy.close()
+
+
 def test_port_0_keeps_its_port(hatchd):
     text = service("a", "tcp4:0", CAT) + service("b", ("tcp4:0", "tcp4:0"), UPPER)
     daemon = hatchd(text)
@@ -723,6 +757,25 @@ def test_running_datagram_sessions_keep_what_they_were_started_with(hatchd):
             assert len(daemon.handlers()) == 3
 
 
+def test_sessions_end_when_a_wait_handler_gets_their_socket(hatchd):
+    """They would take from it what comes."""
+    once = 'exec = { "%s", "-c", "import socket; s = socket.socket(fileno=0); ' \
+        "d, a = s.recvfrom(99); s.sendto(b'wait ' + d, a)\" }" % sys.executable
+    daemon = hatchd(service("s", "udp:127.0.0.1:@p@", session("old")))
+    with Peer(daemon.port["p"]) as a, Peer(daemon.port["p"]) as b:
+        assert a.ask(b"1") == b"old 1"
+        assert b.ask(b"2") == b"old 2"
+        daemon.reload(service("s", "udp:127.0.0.1:@p@", once, "wait = yes"))
+        for n in 1, 2:
+            assert daemon.wait_log("end", n, svc="s")["exit"] == "0"
+        for i in range(5):
+            assert a.ask(b"%d" % i) == b"wait %d" % i
+            with Peer(daemon.port["p"]) as c:
+                assert c.ask(b"c") == b"wait c"
+        daemon.reload(service("s", "udp:127.0.0.1:@p@", session("new")))
+        assert a.ask(b"3") == b"new 3"
+
+
 def test_a_removed_session_service_comes_back_when_its_sessions_are_over(hatchd):
     """Until then the talker has its port, for them."""
     text = service("s", "udp:127.0.0.1:@p@", session("old"), "session { idle = 3s }")
@@ -846,6 +899,240 @@ def test_S28_a_handler_that_ignores_TERM_is_killed(hatchd, shared_tmp):
     daemon.wait_log("end", svc="s", signal="KILL")
 
 
+class Client:
+    """Of a service "s" in one of the ways to serve: its connection and address."""
+
+    def __init__(self, daemon, kind, host="127.0.0.1", port="s"):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "session"
+                                  else socket.SOCK_STREAM)
+        self.sock.settimeout(hatch.DEADLINE)
+        self.sock.bind((host, 0))
+        self.sock.connect(("127.0.0.1", daemon.port[port]))
+        self.daemon, self.kind = daemon, kind
+        self.name = "%s:%d" % self.sock.getsockname()
+
+    def is_served(self):
+        return ask(self.sock, b"1") == b"1\n"
+
+    def is_ended(self, **why):
+        """Alone of all who are served by now."""
+        self.daemon.wait_log("end", svc="s", peer=self.name, **why)
+        return self.kind == "session" or self.sock.recv(10) == b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+
+def ended(daemon):
+    return sorted(e["peer"] for e in daemon.log_lines("end", svc="s"))
+
+
+def one_of(kind, more, port="s"):
+    return service("s", ("udp" if kind == "session" else "tcp") + ":127.0.0.1:@%s@" % port,
+                   ECHO if kind == "internal" else CAT, more)
+
+
+KINDS = pytest.mark.parametrize("kind", ["exec", "internal", "session"])
+BOTH = pytest.mark.parametrize("more", ["", TERMINATE], ids=["keep", "terminate"])
+
+
+@BOTH
+@KINDS
+def test_S28_who_may_not_connect_any_more(hatchd, kind, more):
+    daemon = hatchd(one_of(kind, more))
+    with Client(daemon, kind, "127.0.0.2") as a, Client(daemon, kind, "127.0.0.3") as b:
+        assert a.is_served() and b.is_served()
+        daemon.reload(one_of(kind, more + ' access { deny = { "127.0.0.2" } }'))
+        if more:
+            assert a.is_ended(ended_by="access")
+        else:
+            assert a.is_served()
+        assert b.is_served()
+        assert ended(daemon) == ([a.name] if more else [])
+
+
+@KINDS
+def test_S28_who_may_not_connect_by_a_list_that_was_changed(hatchd, shared_tmp, kind):
+    """The service itself is what it was."""
+    path = shared_tmp + "/list"
+    with open(path, "w") as f:
+        f.write("192.0.2.1\n")
+    daemon = hatchd(one_of(kind, TERMINATE + ' access { deny = { "file:%s" } }' % path))
+    with Client(daemon, kind, "127.0.0.2") as a, Client(daemon, kind, "127.0.0.3") as b:
+        assert a.is_served() and b.is_served()
+        with open(path, "a") as f:
+            f.write("127.0.0.2\n")
+        daemon.reload()
+        assert a.is_ended(ended_by="access") and b.is_served()
+
+
+@KINDS
+def test_S28_outside_the_hours(hatchd, kind):
+    never = time.strftime("%a", time.gmtime(time.time() + 3 * 86400))
+    daemon = hatchd(one_of(kind, TERMINATE))
+    with Client(daemon, kind) as a:
+        assert a.is_served()
+        daemon.reload(one_of(kind, TERMINATE + ' access { hours = { "%s 00:00-00:01" } }' % never))
+        assert a.is_ended(ended_by="access.hours")
+
+
+@KINDS
+def test_S28_the_load_ends_nobody(hatchd, kind):
+    daemon = hatchd(one_of(kind, TERMINATE))
+    with Client(daemon, kind) as a:
+        assert a.is_served()
+        daemon.reload(one_of(kind, TERMINATE + " access { max_load = 0.01 }"))
+        assert a.is_served()
+        assert ended(daemon) == []
+
+
+@KINDS
+def test_S28_a_service_that_is_not_enabled_any_more(hatchd, kind):
+    daemon = hatchd(one_of(kind, TERMINATE))
+    with Client(daemon, kind) as a:
+        assert a.is_served()
+        daemon.reload(one_of(kind, TERMINATE + " enabled = no"))
+        assert a.is_ended()
+
+
+@BOTH
+@KINDS
+def test_S28_a_socket_that_is_gone(hatchd, kind, more):
+    listen = ('"udp' if kind == "session" else '"tcp') + ':127.0.0.1:@%s@"'
+    text = one_of(kind, more).replace(listen % "s", listen % "s" + ", " + listen % "t")
+    daemon = hatchd(text)
+    with Client(daemon, kind) as a, Client(daemon, kind, port="t") as b:
+        assert a.is_served() and b.is_served()
+        daemon.reload(one_of(kind, more, "t"))
+        if more:
+            assert a.is_ended()
+        else:
+            assert a.is_served()
+        assert b.is_served()
+        assert ended(daemon) == ([a.name] if more else [])
+
+
+@KINDS
+def test_S28_a_socket_that_is_another_services_now(hatchd, kind):
+    daemon = hatchd(one_of(kind, TERMINATE))
+    with Client(daemon, kind) as a:
+        assert a.is_served()
+        daemon.reload(one_of(kind, TERMINATE).replace('"s"', '"t"') +
+                      one_of(kind, TERMINATE, "other"))
+        assert a.is_ended()
+
+
+@KINDS
+def test_S28_fewer_instances(hatchd, kind):
+    daemon = hatchd(one_of(kind, TERMINATE))
+    clients = [Client(daemon, kind) for _ in range(3)]
+    assert all(c.is_served() for c in clients)
+    daemon.reload(one_of(kind, TERMINATE + " limits { instances = 1 }"))
+    assert clients[1].is_ended(ended_by="limits.instances")
+    assert clients[2].is_ended(ended_by="limits.instances")
+    assert clients[0].is_served()
+    for c in clients:
+        c.sock.close()
+
+
+@BOTH
+@KINDS
+def test_S28_more_of_one_source(hatchd, kind, more):
+    """Those count, too, that came when there was no such limit, or another network was
+    a source."""
+    text = one_of(kind, more + " limits { per_source = %d source_prefix4 = %d }")
+    daemon = hatchd(text % (0, 32))
+    clients = [Client(daemon, kind, "127.0.0.%d" % n) for n in (2, 3, 2, 2)]
+    assert all(c.is_served() for c in clients)
+    daemon.reload(text % (2, 32))
+    if more:
+        assert clients[3].is_ended(ended_by="limits.per_source")
+    for c in clients[:3]:
+        assert c.is_served()
+    assert ended(daemon) == ([clients[3].name] if more else [])
+    with Client(daemon, kind, "127.0.0.2") as late:
+        late.sock.send(b"1\n")
+        daemon.wait_log("refuse", svc="s", peer=late.name, reason="source-instances")
+    daemon.reload(text % (1, 8))
+    if more:
+        assert clients[1].is_ended() and clients[2].is_ended()
+    assert clients[0].is_served()
+    assert len(ended(daemon)) == (3 if more else 0)
+    for c in clients:
+        c.sock.close()
+    # and they are forgotten when they are over
+    daemon.reload(text % (1, 32))
+    if kind == "session":
+        for pid in daemon.handlers():
+            os.kill(pid, signal.SIGTERM)
+    hatch.wait_until(lambda: counters(daemon, "s")["running"] == 0)
+    with Client(daemon, kind, "127.0.0.2") as c:
+        assert c.is_served()
+
+
+def test_S28_many_connections_of_an_internal_service(hatchd):
+    """More than there are messages under way at a time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    try:
+        text = one_of("internal", TERMINATE + ' limits { per_source = 0 instances = 0 } '
+                      'log_events = { } access { %s }')
+        daemon = hatchd(text % "")
+        clients = [Client(daemon, "internal") for _ in range(1500)]
+        hatch.wait_until(lambda: counters(daemon, "s")["running"] == 1500)
+        daemon.reload(text % 'deny = { "127.0.0.0/8" }')
+        hatch.wait_until(lambda: counters(daemon, "s")["running"] == 0)
+        for c in clients:
+            c.sock.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_S28_a_wait_handler_whose_socket_is_gone(hatchd, waiter):
+    more = waiter("old") + "\n    " + TERMINATE
+    daemon = hatchd(service("w", here("a"), "wait = yes", more))
+    with daemon.connect("a") as c:
+        assert ask(c, b"x").startswith(b"old ")
+        daemon.reload(service("w", here("b"), "wait = yes", more))
+        assert c.recv(10) == b""
+        daemon.wait_log("end", svc="w", signal="TERM")
+    with daemon.connect("b") as c:
+        assert ask(c, b"x").startswith(b"old ")
+        daemon.reload(service("w", here("b"), "wait = yes", more + ' argv0 = "new"'))
+        assert ask(c, b"y").startswith(b"old ")
+        c.sendall(b"bye\n")
+        assert c.recv(100)
+
+
+def test_S28_who_came_by_tcpmux(hatchd):
+    mux = service("mux", here("mux"), 'internal = "tcpmux"')
+    text = mux + service("s", here("s"), CAT, TERMINATE + " %s")
+    daemon = hatchd(text % 'tcpmux = "s"')
+    with daemon.connect("mux") as c:
+        c.sendall(b"s\r\n")
+        assert ask(c, b"1") == b"1\n"
+        daemon.reload(text % 'tcpmux = "s" limits { instances = 5 }')
+        assert ask(c, b"2") == b"2\n"
+        daemon.reload(text % "limits { instances = 5 }")
+        assert c.recv(10) == b""
+        daemon.wait_log("end", svc="s", signal="TERM")
+
+
+@BOTH
+def test_S28_who_waits_is_judged_again(hatchd, more):
+    text = one_of("exec", more + " timeouts { first_byte = 60s } access { %s }")
+    daemon = hatchd(text % "")
+    with Client(daemon, "exec", "127.0.0.2") as a, Client(daemon, "exec", "127.0.0.3") as b:
+        hatch.wait_until(lambda: counters(daemon, "s")["running"] == 2)
+        daemon.reload(text % 'deny = { "127.0.0.2" }')
+        assert a.sock.recv(10) == b""
+        daemon.wait_log("refuse", svc="s", peer=a.name, reason="access")
+        assert b.is_served()
+
+
 # Global settings
 
 
@@ -867,10 +1154,6 @@ def test_the_log_moves_to_another_file(hatchd, shared_tmp):
     assert daemon.tcp("upper", b"x") == b"X"
     hatch.wait_until(lambda: "end" in lines(b))
     assert lines(a).count("end") == 1 and "reload" not in lines(a)
-    daemon.write('log = "%s/nowhere/c.log"\n' % shared_tmp + CONF)
-    daemon.send_signal(signal.SIGHUP)
-    hatch.wait_until(lambda: lines(b).count("reload") == 2)
-    assert "nowhere/c.log" in open(b).read()
     daemon.write(CONF)
     daemon.reload()
     assert daemon.tcp("upper", b"x") == b"X"
@@ -910,14 +1193,74 @@ def test_the_control_socket_moves(hatchd):
     assert control(daemon, "status", old)["pid"] == daemon.pid
 
 
-def test_the_control_socket_stays_if_it_cannot_move(hatchd):
+def test_a_log_that_cannot_be_opened(hatchd):
     daemon = hatchd(CONF)
-    daemon.reload('control = "/proc/nowhere/other.sock"\n' + CONF)
-    assert "/proc/nowhere/other.sock" in daemon.log()
+    daemon.reload('log_format = "text"\nlog = "@tmp@/nowhere/a.log"\n' + CONF +
+                  service("new", here("new"), CAT), ok=False)
+    assert re.search(r"hatchd.conf:2: log: \S*/nowhere/a.log: No such file", daemon.log())
+    assert refused(daemon.port["new"])
+    assert daemon.tcp("upper", b"x") == b"X"
+    daemon.wait_log("end", svc="upper")
+
+
+def test_a_control_socket_that_cannot_be_bound(hatchd):
+    daemon = hatchd(CONF)
+    daemon.reload('control = "/proc/nowhere/other.sock"\n' + CONF +
+                  service("new", here("new"), CAT), ok=False)
+    assert re.search(r"hatchd.conf:1: control: /proc/nowhere/other.sock: bind: ", daemon.log())
+    assert refused(daemon.port["new"])
     assert control(daemon, "status", daemon.tmp + "/control.sock")["pid"] == daemon.pid
     daemon.reload('control = "@tmp@/other.sock"\n' + CONF)
     assert control(daemon, "status", daemon.tmp + "/other.sock")["pid"] == daemon.pid
     assert not os.path.exists(daemon.tmp + "/control.sock")
+
+
+@pytest.mark.parametrize("first", ["log", "control"])
+def test_a_failed_reload_leaves_no_log_and_no_control_socket(hatchd, first):
+    """Whatever it is that fails, what was made before is gone again."""
+    daemon = hatchd(CONF)
+    text = 'log = "@tmp@/new.log"\ncontrol = "%s"\n' % (
+        "@tmp@/run/new.sock" if first == "control" else "/proc/nowhere/other.sock")
+    if not hatch.IS_ROOT:
+        os.mkdir(daemon.tmp + "/run")  # else it is made
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        daemon.port["busy"] = busy.getsockname()[1]
+        daemon.reload(text + CONF + (service("x", here("busy"), CAT) if first == "control"
+                                     else ""), ok=False)
+        assert not os.path.exists(daemon.tmp + "/new.log")
+        assert not os.path.exists(daemon.tmp + "/run/new.sock")
+        assert not hatch.IS_ROOT or not os.path.exists(daemon.tmp + "/run")
+        assert control(daemon, "status", daemon.tmp + "/control.sock")["pid"] == daemon.pid
+        n = hatch.n_fds(daemon.pid)
+        daemon.reload(ok=False)
+        assert hatch.n_fds(daemon.pid) == n
+
+
+def test_a_log_that_is_there_stays_there(hatchd):
+    """Of a failed reload: also an empty one that somebody else has made."""
+    daemon = hatchd(CONF)
+    with open(daemon.tmp + "/new.log", "w"):
+        pass
+    daemon.reload('log = "@tmp@/new.log"\ncontrol = "/proc/nowhere/c"\n' + CONF, ok=False)
+    assert os.path.exists(daemon.tmp + "/new.log")
+
+
+def test_a_control_socket_takes_the_path_of_a_service(hatchd):
+    daemon = hatchd(CONF + service("s", "unix:@tmp@/s.sock", CAT))
+    path = daemon.tmp + "/s.sock"
+    assert daemon.tcp(path, b"x") == b"x"
+    daemon.reload('control = "@tmp@/s.sock"\n' + CONF)
+    assert control(daemon, "status", path)["pid"] == daemon.pid
+
+
+def test_a_control_socket_that_the_start_could_not_bind_fails_no_reload(hatchd):
+    text = 'control = "@tmp@/no/where/control.sock"\n' + CONF
+    daemon = hatchd(text)
+    assert "control socket" in daemon.log()
+    daemon.reload(text + service("new", here("new"), CAT))
+    assert daemon.tcp("new", b"x") == b"x"
 
 
 @needs_root

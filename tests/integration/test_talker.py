@@ -6,6 +6,7 @@ import errno
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -41,8 +42,9 @@ def kill_during_clones(hatchd, folder, clones, blobs, seconds):
     procs = start_clones(daemon, folder, clones)
     try:
         hatch.wait_until(lambda: len(daemon.log_lines("start", svc="git")) >= clones // 4, 60)
-        begin = time.monotonic()
-        os.kill(daemon.talker, signal.SIGKILL)
+        begin, talker = time.monotonic(), daemon.talker
+        os.kill(talker, signal.SIGKILL)
+        hatch.wait_until(lambda: daemon.talker != talker)
         assert daemon.tcp("echo", b"after") == b"after"     # it waits in the backlog
         took = time.monotonic() - begin
         done = [(p.communicate(timeout=600)[1], p.returncode) for p in procs]
@@ -120,6 +122,88 @@ def test_no_connection_is_refused_because_a_talker_died(hatchd):
     assert not wrong, wrong[:5]
     assert not daemon.log_lines("refuse")
     assert daemon.tcp("echo", b"after") == b"after"
+
+
+# More than the link to a talker takes at a time, its queue and the kernel's.
+MANY = 1100
+
+
+def many_udp(n):
+    """So many services at one port, each at an address of its own."""
+    return ECHO + "".join('service "u%d" { listen = "udp4:127.1.%d.%d:@many@" internal = "echo" }\n'
+                          % (i, i // 250, i % 250 + 1) for i in range(n))
+
+
+def n_bound(port):
+    with open("/proc/net/udp") as f:
+        return sum(line.split()[1].endswith(":%04X" % port) for line in f)
+
+
+def all_answer(daemon, n):
+    """Asks those that have not answered until all have."""
+    left = {("127.1.%d.%d" % (i // 250, i % 250 + 1), daemon.port["many"]) for i in range(n)}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.2)
+
+        def ask():
+            asked = set(sorted(left)[:50])
+            for address in asked:
+                s.sendto(b"x", address)
+            try:
+                while asked & left:
+                    left.discard(s.recvfrom(10)[1])
+            except socket.timeout:
+                pass
+            return not left
+        hatch.wait_until(ask, what="answers of %d services" % n)
+
+
+def test_more_datagram_services_than_the_link_takes(hatchd):
+    daemon = hatchd(many_udp(MANY))
+    all_answer(daemon, MANY)
+    daemon.kill_talker()
+    all_answer(daemon, MANY)
+    talker = daemon.talker
+    os.kill(talker, signal.SIGSTOP)     # so that it is behind for certain
+    try:
+        daemon.reload(many_udp(1))
+    finally:
+        os.kill(talker, signal.SIGCONT)
+    hatch.wait_until(lambda: n_bound(daemon.port["many"]) == 1, what="the sockets' end")
+    daemon.reload(many_udp(MANY))
+    all_answer(daemon, MANY)
+    assert daemon.talker == talker
+    assert "can't send" not in daemon.log()
+
+
+def test_more_connections_end_than_the_link_takes(hatchd):
+    conf = ('service "many" { listen = "tcp4:127.0.0.1:@many@" internal = "echo"'
+            ' on_reload = "terminate" log_events = { }'
+            ' limits { instances = 0 per_source = 0 } }\n')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, MANY + 200), hard))
+    clients = []
+    try:
+        daemon = hatchd(ECHO + conf)
+        clients = [daemon.connect("many") for _ in range(MANY)]
+        for c in clients:
+            c.sendall(b"x")
+        for c in clients:
+            assert c.recv(10) == b"x"
+        talker = daemon.talker
+        os.kill(talker, signal.SIGSTOP)
+        try:
+            daemon.reload(ECHO)
+        finally:
+            os.kill(talker, signal.SIGCONT)
+        for c in clients:
+            assert c.recv(10) == b""
+        assert daemon.tcp("echo", b"x") == b"x"
+    finally:
+        for c in clients:
+            c.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert daemon.talker == talker
 
 
 def test_repeated_deaths_follow_the_back_off(hatchd):

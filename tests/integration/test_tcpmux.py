@@ -249,6 +249,34 @@ def test_tcpmux_behind_a_proxy(hatchd, itself):
     assert daemon.wait_log("refuse", svc="closed")["peer"] == "192.0.2.66:4242"
 
 
+@pytest.mark.parametrize("full", ["refuse", "queue"])
+def test_tcpmux_behind_a_proxy_has_its_own_instances(hatchd, full):
+    """Who has not said yet who it is is none of them; who waits for room is served
+    in turn."""
+    more = 'proxy { from = "127.0.0.1" } limits { instances = 2 when_full = "%s" }' % full
+    daemon = hatchd(MUX % more + target("cat"))
+    header = prefix.v1("192.0.2.7")
+    with nothing_left(daemon):
+        silent = [client(daemon.port["mux"]) for _ in range(4)]
+        hatch.wait_until(lambda: prefix.running(daemon) == 4)
+        assert talk(client(daemon.port["mux"]), header + b"cat\r\nhello") == b"+Go\r\nhello"
+        for s in silent[:3]:
+            s.sendall(header)           # two instances now, and one who is too many
+        if full == "refuse":
+            line = daemon.wait_log("refuse", svc="mux")
+            assert (line["reason"], line["peer"]) == ("instances", "192.0.2.7:4242")
+            hatch.wait_until(lambda: prefix.running(daemon) == 3)
+        else:
+            daemon.wait_log("limit", svc="mux", reason="instances")
+            late = client(daemon.port["mux"])       # has its turn behind those
+            late.sendall(header + b"cat\r\nlate")
+            for s in silent[:3]:
+                assert talk(s, b"cat\r\nhello") == b"+Go\r\nhello"
+            assert talk(late) == b"+Go\r\nlate"
+        for s in silent:
+            s.close()
+
+
 def test_tcpmux_on_a_unix_socket(hatchd, shared_tmp):
     path = shared_tmp + "/mux"
     daemon = hatchd('service "mux" { listen = { "unix:%s" } internal = "tcpmux" }\n' % path +
@@ -374,7 +402,8 @@ def test_internal_service_that_becomes_tcpmux(hatchd):
         hatch.wait_until(lambda: world.counters(daemon, "m")["accepted"] == 1)
         talker = daemon.talker
         daemon.reload(conf % ("tcpmux", ""))
-        with pytest.raises(ConnectionResetError):       # with its line unread
-            talk(s, b"help\r\n", half_close=False)
+        with s:
+            assert s.recv(1) == b""
+        assert daemon.wait_log("refuse", svc="m")["reason"] == "spawn"
         assert talk(client(daemon.port["m"]), b"help\r\n") == b""
     assert daemon.talker == talker

@@ -30,6 +30,20 @@ int n_targets;
 const char *why, *step;
 const struct conf_listen *where;
 struct addr local;
+static struct conf_socket old_sock;
+static struct conf_common old_common;
+static struct conf_service old_service;
+
+/* What a socket is set up for is looked at when it is set up again. */
+static void
+remember(void)
+{
+	old_sock = sock;
+	old_common = common;
+	old_common.socket = &old_sock;
+	old_service = service;
+	old_service.common = &old_common;
+}
 
 int
 set_up(void **state)
@@ -82,9 +96,19 @@ open_first(const char *text)
 	step = NULL;
 	errno = 0;
 	fd = bind_open(&targets[0], &service, &local, &step);
+	remember();
 	if (fd == -1)
 		assert_non_null(step);
 	return fd;
+}
+
+int
+apply_again(int fd)
+{
+	int r = bind_apply(fd, &targets[0], &service, &old_service, &step);
+
+	remember();
+	return r;
 }
 
 int

@@ -44,6 +44,8 @@ int resolve_list(const char *const *list);
 
 /* Opens the first target of text; must: it has to work, or to fail there. */
 int open_first(const char *text);
+/* As a reload does it after sock, common or service have changed. */
+int apply_again(int fd);
 int must_open(const char *text);
 void must_fail(const char *text, const char *at, int error);
 

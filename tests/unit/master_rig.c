@@ -328,7 +328,7 @@ peek(union msg *ret)
 }
 
 void
-rig_be_talker(void)
+rig_be_talker_only(void)
 {
 	union msg msg;
 	int pair[2];
@@ -344,6 +344,14 @@ rig_be_talker(void)
 	memset(&msg, 0, sizeof(msg));
 	rig_send(&msg, MSG_READY);
 	rig_run_until(is_ready, NULL);
+}
+
+void
+rig_be_talker(void)
+{
+	union msg msg;
+
+	rig_be_talker_only();
 	while (peek(&msg) && (msg.head.type == MSG_ERRLOG || msg.head.type == MSG_CONTROL ||
 			      msg.head.type == MSG_DGRAM || msg.head.type == MSG_MUX))
 		assert_true(rig_receive(&msg));
@@ -376,10 +384,16 @@ has_message(void *arg)
 }
 
 void
-rig_expect(union msg *ret, enum msg_type type)
+rig_run_until_message(union msg *ret)
 {
 	rig_run_until(has_message, ret);
 	assert_true(rig_receive(ret));
+}
+
+void
+rig_expect(union msg *ret, enum msg_type type)
+{
+	rig_run_until_message(ret);
 	assert_string_equal(proto_name(ret->head.type), proto_name(type));
 }
 

@@ -47,11 +47,15 @@ int rig_listeners(const char *name);
 /* From now on there is a talker that is ready: us.  What each talker is told at
  * first is left out of what it receives. */
 void rig_be_talker(void);
+/* The same, with all of that still to be read. */
+void rig_be_talker_only(void);
 void rig_lose_talker(void);
 /* The next message to it; false: there is none. */
 bool rig_receive(union msg *ret);
 /* The same after turning the loop until there is one, which has to be of that type. */
 void rig_expect(union msg *ret, enum msg_type type);
+/* The same, of whatever type. */
+void rig_run_until_message(union msg *ret);
 /* A message from it; the rest of it is filled in. */
 void rig_send(union msg *msg, enum msg_type type);
 

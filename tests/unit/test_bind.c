@@ -326,6 +326,24 @@ test_udp(void **state)
 	fd_close(&fd);
 }
 
+/* They are what a new socket's are, and grow by themselves. */
+static void
+check_buffers(int fd)
+{
+	int new = must_open("tcp:127.0.0.1:0");
+
+	assert_int_equal(option(fd, SOL_SOCKET, SO_RCVBUF), option(new, SOL_SOCKET, SO_RCVBUF));
+	assert_int_equal(option(fd, SOL_SOCKET, SO_SNDBUF), option(new, SOL_SOCKET, SO_SNDBUF));
+#ifdef SO_BUF_LOCK
+	int bits;
+	socklen_t len = sizeof(bits);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &bits, &len) == 0)
+		assert_int_equal(bits, 0);
+#endif
+	fd_close(&new);
+}
+
 static void
 test_options(void **state)
 {
@@ -345,7 +363,8 @@ test_options(void **state)
 
 	/* and off again, as after a reload */
 	sock = (struct conf_socket)SOCKET;
-	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
+	assert_int_equal(apply_again(fd), 0);
+	check_buffers(fd);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 0);
 	assert_int_equal(option(fd, IPPROTO_IP, IP_TOS), 0);
@@ -356,11 +375,12 @@ test_options(void **state)
 	assert_int_equal(option(fd, SOL_SOCKET, SO_BROADCAST), 1);
 	sock.broadcast = 0;
 	common.wait = true;
-	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
+	assert_int_equal(apply_again(fd), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_BROADCAST), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_TIMESTAMPNS), 1);
+	assert_int_equal(option(fd, IPPROTO_IP, IP_PKTINFO), 0);
 	common.wait = false;
-	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
+	assert_int_equal(apply_again(fd), 0);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_TIMESTAMPNS), 0);
 	fd_close(&fd);
 
@@ -412,6 +432,9 @@ test_freebind(void **state)
 	sock.freebind = CONF_YES;
 	fd = must_open("udp4:0");
 	assert_int_equal(option(fd, IPPROTO_IP, IP_FREEBIND), 1);
+	sock.freebind = CONF_AUTO;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(option(fd, IPPROTO_IP, IP_FREEBIND), 0);
 	fd_close(&fd);
 }
 
@@ -441,6 +464,7 @@ static void
 test_multicast(void **state)
 {
 	static const char *const groups[] = { "239.1.2.3", "ff12::4711", NULL };
+	static const char *const others[] = { "239.1.2.4", "ff12::4712", NULL };
 	struct ip_mreqn mr = { .imr_ifindex = (int)if_nametoindex("lo") };
 	struct ipv6_mreq mr6 = { .ipv6mr_interface = if_nametoindex("lo") };
 	struct addr group;
@@ -458,7 +482,18 @@ test_multicast(void **state)
 	memcpy(&mr.imr_multiaddr, group.ip, 4);
 	assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &mr, sizeof(mr)), -1);
 	assert_int_equal(errno, EADDRINUSE);	/* it is in the group */
-	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
+	assert_int_equal(apply_again(fd), 0);
+	sock.multicast = others;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_DROP_MEMBERSHIP, &mr, sizeof(mr)), -1);
+	assert_int_equal(errno, EADDRNOTAVAIL);
+	sock.multicast = NULL;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(option(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+	sock.multicast = groups;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
+	assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_DROP_MEMBERSHIP, &mr, sizeof(mr)), 0);
 	fd_close(&fd);
 	if (!has_ipv6())
 		return;
@@ -467,6 +502,10 @@ test_multicast(void **state)
 	memcpy(&mr6.ipv6mr_multiaddr, group.ip, 16);
 	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &mr6, sizeof(mr6)), -1);
 	assert_int_equal(errno, EADDRINUSE);
+	sock.multicast = others;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_LEAVE_GROUP, &mr6, sizeof(mr6)), -1);
+	assert_int_equal(errno, EADDRNOTAVAIL);
 	fd_close(&fd);
 }
 

@@ -73,7 +73,7 @@ test_unix_mode(void **state)
 		assert_int_equal(mode_of(path), S_IFSOCK | modes[i]);
 		assert_int_equal(umask(077), 077);
 		sock.mode = 0640;
-		assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
+		assert_int_equal(apply_again(fd), 0);
 		assert_int_equal(mode_of(path), S_IFSOCK | 0640);
 		fd_close(&fd);
 		assert_int_equal(unlink(path), 0);
@@ -100,12 +100,62 @@ test_unix_owner(void **state)
 	assert_int_equal(st.st_gid, 4712);
 	sock.owner_uid = (uid_t)-1;
 	sock.owner_gid = 4713;
-	assert_int_equal(bind_apply(fd, &targets[0], &service, &step), 0);
+	assert_int_equal(apply_again(fd), 0);
 	assert_int_equal(lstat(path, &st), 0);
-	assert_int_equal(st.st_uid, 4711);
+	assert_int_equal(st.st_uid, 0);
 	assert_int_equal(st.st_gid, 4713);
+	sock.owner_gid = (gid_t)-1;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_int_equal(st.st_gid, getegid());
+
+	/* as in a directory that gives its group to what is made in it */
+	sock.owner_gid = 4713;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(chown(dir, (uid_t)-1, 4714), 0);
+	assert_int_equal(chmod(dir, 02755), 0);
+	sock.owner_gid = (gid_t)-1;
+	assert_int_equal(apply_again(fd), 0);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_int_equal(st.st_gid, 4714);
 	fd_close(&fd);
 	assert_int_equal(unlink(path), 0);
+}
+
+/* Who owns the directory may have put something else in its place. */
+static void
+test_unix_path_of_something_else(void **state)
+{
+	char path[100], other[100];
+	struct stat st;
+	int fd, file;
+
+	(void)state;
+	strcpy(path, in_dir("", "s"));
+	strcpy(other, in_dir("", "other"));
+	file = open(other, O_CREAT | O_EXCL | O_RDWR, 0600);
+	assert_int_not_equal(file, -1);
+	fd = must_open(in_dir("unix:", "s"));
+	sock.mode = 0606;
+	if (geteuid() == 0)
+		sock.owner_uid = 4711;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(unlink(path), 0);
+		if (i == 0)
+			assert_int_equal(symlink(other, path), 0);
+		else if (i == 1)
+			assert_int_equal(link(other, path), 0);
+		assert_int_equal(apply_again(fd), 0);
+		assert_int_equal(fstat(file, &st), 0);
+		assert_int_equal(st.st_mode, S_IFREG | 0600);
+		assert_int_equal(st.st_uid, geteuid());
+		if (i == 2)
+			break;
+		sock.mode ^= 0040;
+	}
+	fd_close(&fd);
+	fd_close(&file);
+	assert_int_equal(unlink(other), 0);
 }
 
 /* What was bound and then could not be set up leaves no path behind. */
@@ -338,6 +388,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_unix_mode),
 		T(test_unix_owner),
+		T(test_unix_path_of_something_else),
 		T(test_unix_failure_leaves_nothing),
 		T(test_S23_stale_path_is_replaced),
 		T(test_S23_live_path_is_left_alone),

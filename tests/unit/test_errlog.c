@@ -245,6 +245,36 @@ test_rate_and_suppressed(void **state)
 	assert_in_range(lines, 20, 40);
 }
 
+/* At the end nothing is left to wait for: neither a line's end nor its turn. */
+static void
+test_last_words(void **state)
+{
+	struct test *t = *state;
+	unsigned lines = 0, suppressed = 0;
+	struct msg_errline m;
+
+	enter(t, 0, getpid());
+	assert_int_equal(write(t->fd, "begun", 5), 5);
+	rig_run(t->rig, 1);
+	for (int i = 0; i < 9; i++)
+		assert_int_equal(write(t->fd, "\nend\nend\nend\nlast", 17), 17);
+	assert_true(errlog_finish(t->errlog));
+	line(t, 0, "begun");
+	while (lines + suppressed < 36) {
+		m = rig_message(t->rig, MSG_ERRLINE).errline;
+		lines += m.len > 0;
+		suppressed += m.suppressed;
+	}
+	assert_int_equal(lines + suppressed, 36);
+	rig_fill_link(t->rig);
+	put(t, "one\ntwo");
+	assert_false(errlog_finish(t->errlog));
+	msg_link_pause(t->rig->master, false);
+	while (!errlog_finish(t->errlog))
+		rig_run(t->rig, 1);
+	assert_int_equal(rig_message(t->rig, MSG_ERRLINE).errline.suppressed, 2);
+}
+
 static void
 test_huge_write(void **state)
 {
@@ -317,6 +347,7 @@ main(void)
 		TEST(test_next_session_of_the_same_process),
 		TEST(test_long_line),
 		TEST(test_rate_and_suppressed),
+		TEST(test_last_words),
 		TEST(test_huge_write),
 		TEST(test_many_sessions_with_partial_lines),
 		TEST(test_link_is_behind),

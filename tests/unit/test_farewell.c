@@ -306,16 +306,29 @@ test_S9_no_descriptor_left(void **state)
 	assert_int_equal(rig_ended(t->rig, 5).error, EMFILE);
 }
 
+/* Nothing is to be told, but what it has said is read, or it would be reset. */
+static void
+test_refused_without_a_word(void **state)
+{
+	struct test *t = *state;
+	int fd[2];
+
+	loopback_pair(fd, SOCK_NONBLOCK);
+	assert_int_equal(send(fd[0], "said", 4, 0), 4);
+	refuse(t, fd[1], "");
+	rig_expect_last(t->rig, fd[0], "");
+	assert_int_equal(send(fd[0], "more", 4, MSG_NOSIGNAL), 4);
+	close(fd[0]);
+}
+
 static void
 test_bad_messages(void **state)
 {
 	struct test *t = *state;
-	struct msg_refuse r = { .len = 0 };
+	struct msg_refuse r = { .len = PROTO_TEXT + 1 };
 	struct msg_linger l = { .slot = 1, .timeout_ms = 0 };
 	int fd[2];
 
-	assert_int_equal(farewell_refuse(t->farewells, &r, dup(1)), -1);
-	r.len = PROTO_TEXT + 1;
 	assert_int_equal(farewell_refuse(t->farewells, &r, dup(1)), -1);
 	assert_int_equal(farewell_refuse(t->farewells, &r, -1), -1);
 	assert_int_equal(farewell_linger(t->farewells, &l, dup(1)), -1);
@@ -346,6 +359,7 @@ main(void)
 		TEST(test_linger_peer_reset),
 		TEST(test_linger_closed_by_the_master),
 		TEST(test_S9_no_descriptor_left),
+		TEST(test_refused_without_a_word),
 		TEST(test_bad_messages),
 	};
 

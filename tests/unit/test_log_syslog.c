@@ -138,6 +138,39 @@ test_syslogd_restarts(void **state)
 	(void)close(fd);
 }
 
+/* There is none when it is first wanted. */
+static void
+test_syslogd_comes_later(void **state)
+{
+	int fd;
+
+	(void)state;
+	log_target_syslog_path(path);
+	assert_int_equal(log_open(other, LOGF_TEXT, ""), 0);
+	assert_null(log_try("syslog"));
+	log_await_syslog(LOGF_TEXT, "hatchd");
+	tell_many(0, 2);
+	log_look();
+	read_path(other);
+	assert_non_null(strstr(text, "end svc=git n=1\n"));
+	fd = listen_as_syslogd();
+	tell_many(2, 3);	/* it was looked for just now */
+	assert_int_equal(read_messages(fd), 0);
+	assert_int_equal(log_reopen(), 0);
+	check_descriptors();
+	text_len = 0;
+	tell_many(3, 5);
+	assert_int_equal(read_messages(fd), 3);
+	check_matches(text, "^<30>" RFC3164 "hatchd\\[[0-9]*]: info: log syslog: it is there now\n"
+	    "<30>" RFC3164 "hatchd\\[[0-9]*]: end svc=git n=3\n");
+	/* and is not looked for any more when it is not wanted */
+	assert_int_equal(log_open(other, LOGF_TEXT, ""), 0);
+	log_look();
+	tell_many(5, 6);
+	assert_int_equal(read_messages(fd), 0);
+	(void)close(fd);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -147,6 +180,7 @@ main(void)
 		TEST(test_syslog_line),
 		TEST(test_full_syslog),
 		TEST(test_syslogd_restarts),
+		TEST(test_syslogd_comes_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -507,6 +507,34 @@ test_new_fails(void **data)
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 }
 
+/* The talker has ended: all that it said is there, however much. */
+static void
+test_last_messages(void **data)
+{
+	struct end master, talker;
+	union msg m = { 0 };
+
+	for (int freed = 0; freed < 2; freed++) {
+		connected(&master, &talker);
+		for (int i = 0; i < 80; i++)
+			assert_int_equal(msg_send(talker.link, &m, MSG_ERRLINE, -1), 0);
+		assert_false(msg_link_busy(talker.link));
+		msg_link_finish(master.link);		/* as if it were */
+		assert_int_equal(master.received, 80);
+		assert_int_equal(master.broken, 0);
+		assert_int_equal(msg_send(talker.link, &m, MSG_ERRLINE, -1), 0);
+		msg_link_free(talker.link);
+		master.free_in_broken = freed == 1;
+		msg_link_finish(master.link);
+		assert_int_equal(master.received, 81);
+		assert_int_equal(master.broken, 1);
+		assert_string_equal(master.why, "closed");
+		if (freed == 0)
+			msg_link_free(master.link);
+	}
+	(void)data;
+}
+
 int
 main(void)
 {
@@ -524,6 +552,7 @@ main(void)
 		T(test_one_link_does_not_starve_the_loop),
 		T(test_pause),
 		T(test_callbacks_may_free),
+		T(test_last_messages),
 		T(test_no_descriptor_left),
 		T(test_new_fails),
 	};

@@ -112,6 +112,35 @@ test_letters(void **state)
 }
 
 static void
+test_paths_become_absolute(void **state)
+{
+	char here[4096], want[4200];
+	struct options o;
+
+	(void)state;
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_int_equal(PARSE(&o, "-f", "sub/../x.conf", "-p", "x.pid"), 0);
+	assert_string_equal(o.file, "sub/../x.conf");	/* in messages of the start */
+	assert_int_equal(options_settle(&o), 0);
+	(void)snprintf(want, sizeof(want), "%s/sub/../x.conf", here);
+	assert_string_equal(o.file, want);
+	(void)snprintf(want, sizeof(want), "%s/x.pid", here);
+	assert_string_equal(o.pid_file, want);
+	options_fini(&o);
+
+	assert_int_equal(PARSE(&o, "-f", "/x.conf"), 0);
+	assert_int_equal(options_settle(&o), 0);
+	assert_string_equal(o.file, "/x.conf");
+	assert_null(o.pid_file);
+	options_fini(&o);
+
+	assert_int_equal(PARSE(&o, "-l", "tcp:1", "/bin/sh"), 0);
+	assert_int_equal(options_settle(&o), 0);
+	assert_string_equal(o.file, "command line");
+	options_fini(&o);
+}
+
+static void
 test_usage_errors(void **state)
 {
 	struct options o;
@@ -331,6 +360,7 @@ test_line_breaks(void **state)
 	REFUSE("line break", "-l", "tcp:1", "/bin/sh", "-c", "a\nb");
 	REFUSE("line break", "-l", "tcp:1", "/bin/sh", "-c", "a\033[1m");
 	REFUSE("line break", "-l", "tcp:1", "/bin/s\rh");
+	REFUSE("tab or control character", "-l", "tcp:1", "/bin/sh", "-c", "a\tb");
 }
 
 static void
@@ -441,6 +471,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_letters),
+		cmocka_unit_test(test_paths_become_absolute),
 		cmocka_unit_test(test_usage_errors),
 		cmocka_unit_test(test_question),
 		cmocka_unit_test(test_settings_that_are_none),

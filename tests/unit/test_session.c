@@ -9,11 +9,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "events.h"
 #include "expire.h"
 #include "session_rig.h"
 #include "spawn.h"
@@ -24,7 +27,9 @@ static const char *const two_services =
 	"  log_events = { start, end, refuse, stderr, fail }\n"
 	"  limits { per_source = 5 }  timeouts { stop = 50ms } }\n"
 	"service b { listen = unix:%DIR%/b  exec = /no/where  %USER%\n"
-	"  log_events = { fail }  limits { per_source = 0 } }";
+	"  log_events = { fail }  limits { per_source = 0 } }\n"
+	"service u { listen = udp:127.0.0.1:0  exec = { /bin/sleep, \"1000\" }  %USER%\n"
+	"  session { max = 2 }  stderr = null }";
 
 static struct master *m;
 static struct service *a, *b;
@@ -363,6 +368,185 @@ test_stop_tells_the_talker(void **state)
 	assert_null(session_at(m->sessions, slot));
 }
 
+static void
+ask(uint32_t handle)
+{
+	union msg msg = { .ask = { .handle = handle, .listener = rig_listener("u")->number,
+				   .peer = rig_ip("192.0.2.1"), .local = rig_ip("192.0.2.2") } };
+
+	msg.ask.peer.port = (uint16_t)(5000 + handle);
+	rig_send(&msg, MSG_ASK);
+}
+
+static void
+end_at_the_talker(struct session *x)
+{
+	union msg msg = { .ended = { .slot = session_slot(m->sessions, x),
+				     .generation = session_row(m->sessions, x)->generation } };
+
+	rig_send(&msg, MSG_ENDED);
+	while (x->talker)
+		rig_run_for(1);
+}
+
+static struct session *
+expect_session(void)
+{
+	union msg msg;
+
+	rig_expect(&msg, MSG_SESSION);
+	return session_at(m->sessions, msg.session.slot);
+}
+
+static void
+expect_full(void)
+{
+	union msg msg;
+
+	rig_expect(&msg, MSG_VERDICT);
+	assert_int_equal(msg.verdict.reason, REASON_SESSION_MAX);
+	assert_in_range(msg.verdict.keep_ms, 1, 200);
+}
+
+static void
+end_process(struct session *x)
+{
+	expire_kill(m->sessions, x);
+	while (x->process)
+		rig_run_for(2);
+}
+
+/* session.max is not the talker's to keep: those count that it has. */
+static void
+test_session_max_of_a_socket(void **state)
+{
+	struct listener *l = rig_listener("u");
+	struct session *x[2];
+	union msg msg;
+
+	(void)state;
+	rig_be_talker();
+	for (uint32_t i = 0; i < 5; i++)
+		ask(i);
+	x[0] = expect_session();
+	x[1] = expect_session();
+	for (int i = 0; i < 3; i++)
+		expect_full();
+	assert_int_equal(rig_refused("u", REASON_SESSION_MAX), 3);
+	end_process(x[0]);
+	rig_expect(&msg, MSG_CLOSE);		/* its handler is gone */
+	assert_int_equal(msg.close.slot, session_slot(m->sessions, x[0]));
+	ask(5);
+	expect_full();
+	end_at_the_talker(x[0]);
+	rig_run_until_free(x[0]);
+	assert_int_equal(l->sessions, 1);
+	ask(6);
+	assert_ptr_equal(expect_session(), x[0]);
+	ask(7);
+	expect_full();
+	listener_free(m->listeners, l, false);	/* they go on without it */
+	rig_expect(&msg, MSG_DGRAM_DROP);
+	for (int i = 0; i < 2; i++) {
+		end_process(x[i]);
+		rig_expect(&msg, MSG_CLOSE);
+		end_at_the_talker(x[i]);
+		rig_run_until_free(x[i]);
+	}
+}
+
+/* A handler that the talker has let go of leaves its place, since it may just not be
+ * reaped yet; but a talker that says so of all of them doesn't get any number. */
+static void
+test_session_max_of_handlers_that_end(void **state)
+{
+	struct listener *l = rig_listener("u");
+	enum { MOST = 2 + 2 + 16 };
+	struct session *x[MOST];
+
+	(void)state;
+	rig_be_talker();
+	for (uint32_t i = 0; i < MOST; i++) {
+		ask(i);
+		x[i] = expect_session();
+		end_at_the_talker(x[i]);
+	}
+	ask(MOST);
+	expect_full();
+	assert_int_equal(l->sessions, MOST);
+	assert_int_equal(l->let_go, MOST);
+	for (int i = 0; i < MOST; i++) {
+		expire_kill(m->sessions, x[i]);
+		rig_run_until_free(x[i]);
+	}
+	assert_int_equal(l->sessions, 0);
+	assert_int_equal(l->let_go, 0);
+}
+
+static unsigned
+count_lines(const char *log, const char *what)
+{
+	unsigned n = 0;
+
+	while ((log = strstr(log, what)) != NULL) {
+		log += strlen(what);
+		n++;
+	}
+	return n;
+}
+
+static uint32_t
+suppressed_in(const char *log)
+{
+	const char *at = strstr(log, "suppressed=");
+
+	assert_non_null(at);
+	assert_null(strstr(at + 1, "suppressed="));
+	return (uint32_t)strtoul(at + strlen("suppressed="), NULL, 10);
+}
+
+/* However many sessions write, and whatever the talker lets through. */
+static void
+test_stderr_is_limited_for_each_service(void **state)
+{
+	enum { N = 1000 };
+	struct session *x[3] = { begin(a, BOARD_EXEC), begin(a, BOARD_EXEC), NULL };
+	struct msg_errline line = { .slot = UINT32_MAX, .service = UINT32_MAX, .len = 3,
+				    .text = "ohx" };
+	unsigned told = 0;
+
+	(void)state;
+	for (int i = 0; i < N; i++)
+		events_stderr(m, x[i % 2], &line);
+	told = count_lines(rig_log(), "stderr svc=a");
+	assert_in_range(told, 150, 400);
+	events_stderr(m, NULL, &line);		/* of another, or of nobody */
+	rig_check_log("stderr svc=\"?\" text=ohx", "");
+	rig_run_for(50);
+	line.suppressed = 7;
+	events_stderr(m, x[0], &line);
+	assert_int_equal(suppressed_in(rig_log()), N - told + 7);
+	line.suppressed = 0;
+	for (int i = 0; i < N; i++)
+		events_stderr(m, NULL, &line);
+	told = count_lines(rig_log(), "stderr svc=\"?\"");
+	assert_in_range(told, 150, 400);
+	events_stray_suppressed(m);		/* its time has come */
+	assert_int_equal(suppressed_in(rig_log()), N - told);
+	events_stray_suppressed(m);
+	assert_string_equal(rig_log(), "");
+	/* what is no line is no line left out, and no number is too big */
+	line.len = 0;
+	line.suppressed = UINT32_MAX;
+	for (int i = 0; i < N; i++)
+		events_stderr(m, x[1], &line);
+	(void)rig_log();
+	events_suppressed(a);
+	rig_check_log("stderr svc=a text=\"\" suppressed=4294967295", "");
+	session_cancel(m->sessions, x[0]);
+	session_cancel(m->sessions, x[1]);
+}
+
 /* Its socket has reached its end: the handler is expected to go, and made to
  * if it doesn't. */
 static void
@@ -576,6 +760,9 @@ main(void)
 		T(test_stop),
 		T(test_stop_reaches_the_group),
 		T(test_stop_tells_the_talker),
+		T(test_session_max_of_a_socket),
+		T(test_session_max_of_handlers_that_end),
+		T(test_stderr_is_limited_for_each_service),
 		T(test_untalked_handler_is_made_to_go),
 		T(test_stop_before_it_started),
 		T(test_retired_service),

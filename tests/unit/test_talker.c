@@ -367,7 +367,7 @@ try_datagrams(const struct test *t)
 	assert_int_equal(send(sv[0], "answer", 6, 0), 6);
 	assert_int_equal(take(fd, buf, sizeof buf), 0);
 	assert_int_equal(take(fd, buf, sizeof buf), 6);
-	m.dgram_drop.listener = 2;
+	m.dgram_drop = (struct msg_dgram_drop){ .listener = 2 };
 	put(t, &m, MSG_DGRAM_DROP, -1);
 	close(sv[0]);
 	assert_int_equal(get(t, MSG_ENDED).ended.slot, 20);
@@ -503,6 +503,34 @@ test_stop(void **state)
 	assert_int_equal(finish(&t, false), 0);
 }
 
+/* What handlers wrote is told before it ends, however late it came. */
+static void
+test_stop_after_the_last_words(void **state)
+{
+	struct test t = start(NULL, "auto");
+	union msg m = { 0 };
+	struct msg_errline line;
+	int sv[2], one = 1;
+
+	(void)state;
+	begin(&t);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv), 0);
+	assert_int_equal(setsockopt(sv[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof one), 0);
+	put(&t, &m, MSG_ERRLOG, sv[0]);
+	assert_int_equal(kill(t.pid, SIGSTOP), 0);
+	assert_int_equal(write(sv[1], "last\nwords", 10), 10);
+	put(&t, &m, MSG_STOP, -1);
+	assert_int_equal(kill(t.pid, SIGCONT), 0);
+	line = get(&t, MSG_ERRLINE).errline;
+	assert_int_equal(line.len, 4);
+	assert_memory_equal(line.text, "last", 4);
+	line = get(&t, MSG_ERRLINE).errline;
+	assert_int_equal(line.len, 5);
+	assert_memory_equal(line.text, "words", 5);
+	close(sv[1]);
+	assert_int_equal(finish(&t, false), 0);
+}
+
 static void
 test_bad_messages_end_it(void **state)
 {
@@ -607,6 +635,7 @@ main(void)
 		cmocka_unit_test(test_other_backends),
 		cmocka_unit_test(test_it_is_confined),
 		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_stop_after_the_last_words),
 		cmocka_unit_test(test_bad_messages_end_it),
 		cmocka_unit_test(test_never_root),
 		cmocka_unit_test(test_S9_no_descriptor_left),

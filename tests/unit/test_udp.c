@@ -769,6 +769,48 @@ test_session_max(void **state)
 	close(other);
 }
 
+/* Those that are asked for count, too, as long as an answer may come. */
+static void
+test_session_max_of_those_asked_for(void **state)
+{
+	struct test *t = *state;
+	struct msg_count c;
+	struct msg_ask a;
+	int fd[4];
+
+	serve(t, (struct msg_dgram){ .max = 2 });
+	for (int i = 0; i < 4; i++) {
+		fd[i] = client(t);
+		put(fd[i], "x");
+	}
+	a = asked(t);
+	(void)asked(t);
+	c = rig_message(t->rig, MSG_COUNT).count;
+	assert_int_equal(c.denied, 2);
+	assert_int_equal(c.reason, REASON_SESSION_MAX);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	say(t, &a, REASON_ACCESS, 60000);	/* it has left its place to another */
+	put(fd[2], "y");
+	(void)asked(t);
+	put(fd[3], "y");
+	rig_run(t->rig, 50);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	rig_run(t->rig, 5050);			/* no answer will come */
+	put(fd[3], "z");
+	a = asked(t);
+	put(fd[1], "z");
+	(void)asked(t);
+	put(fd[2], "z");
+	rig_run(t->rig, 50);
+	assert_false(rig_has(t->rig, MSG_ASK));
+	close(begin(t, &a, 1));			/* a session counts once */
+	(void)rig_ended(t->rig, 1);
+	put(fd[2], "z");
+	(void)asked(t);
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+}
+
 /* Every slot that is given is told about, also when it is too late or there
  * was no descriptor left. */
 static void
@@ -818,6 +860,50 @@ test_session_closed_by_master(void **state)
 	close(fd);
 }
 
+/* The handler is gone and something else has its end: its last words are delivered,
+ * however many, and then the peer is free for another one. */
+static void
+test_session_closed_with_last_words(void **state)
+{
+	enum { WORDS = 40 };
+	struct test *t = *state;
+	struct msg_ended m;
+	struct msg_ask a;
+	char text[16];
+	int fd, handler;
+
+	serve(t, (struct msg_dgram){ .once = 1, .max = 10 });
+	fd = client(t);
+	put(fd, "x");
+	put(fd, "for the next");
+	a = asked(t);
+	handler = begin(t, &a, 1);
+	rig_expect_text(t->rig, handler, "x");
+	for (int i = 0; i < WORDS; i++) {
+		(void)snprintf(text, sizeof text, "%d", i);
+		put(handler, text);
+	}
+	slots_close(t->rig->slots, 1, RIG_GENERATION(1));
+	slots_close(t->rig->slots, 1, RIG_GENERATION(1));
+	assert_int_equal(send(handler, "late", 4, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
+	for (int i = 0; i < WORDS; i++) {
+		(void)snprintf(text, sizeof text, "%d", i);
+		rig_expect_text(t->rig, fd, text);
+	}
+	m = rig_ended(t->rig, 1);
+	assert_int_equal(m.datagrams_out, WORDS);
+	assert_int_equal(m.dropped, 0);
+	a = asked(t);
+	close(handler);
+	handler = begin(t, &a, 2);
+	rig_expect_text(t->rig, handler, "for the next");
+	slots_close(t->rig->slots, 2, RIG_GENERATION(2));	/* nothing is left to read */
+	assert_int_equal(rig_ended(t->rig, 2).datagrams_out, 0);
+	close(handler);
+	close(fd);
+}
+
 /* Dropped: sessions go on, nobody new is served; handed over again: as ever,
  * with the sessions that are still there. */
 static void
@@ -845,6 +931,46 @@ test_drop_and_again(void **state)
 	rig_expect_text(t->rig, handler, "more");
 	close(handler);
 	(void)rig_ended(t->rig, 1);
+	close(fd);
+	close(other);
+}
+
+/* A handler has it for itself from now on: sessions end, after what their handlers
+ * wrote last, and what comes is left to it, also while an answer is waited for. */
+static void
+test_left_socket(void **state)
+{
+	struct test *t = *state;
+	struct msg_dgram_drop drop = { .listener = 3, .leave = 2 };
+	struct msg_ask a;
+	int fd, other, handler, again;
+	char c;
+
+	handler = serve_session(t, (struct msg_dgram){ .max = 10 }, &fd);
+	rig_expect_text(t->rig, handler, "x");
+	other = client(t);
+	put(other, "asked about");
+	a = asked(t);
+	put(handler, "last");
+	put(fd, "for the other");
+	assert_int_equal(udp_dgram_drop(t->udp, &drop), -1);
+	drop.leave = 1;
+	assert_int_equal(udp_dgram_drop(t->udp, &drop), 0);
+	assert_int_equal(udp_dgram_drop(t->udp, &drop), 0);	/* nothing to do */
+	rig_expect_text(t->rig, fd, "last");
+	(void)rig_ended(t->rig, 1);
+	rig_expect_last(t->rig, handler, "");
+	put(fd, "too");
+	rig_run(t->rig, 20);
+	rig_expect_text(t->rig, t->server, "for the other");
+	rig_expect_text(t->rig, t->server, "too");
+	assert_int_equal(recv(t->server, &c, 1, MSG_DONTWAIT), -1);
+	fd_close(&t->server);
+	say(t, &a, REASON_TALKER, 1000);
+	again = socket(AF_INET, SOCK_DGRAM, 0);		/* it is closed */
+	assert_int_equal(bind(again, (struct sockaddr *)&t->at, sizeof t->at), 0);
+	close(again);
+	close(handler);
 	close(fd);
 	close(other);
 }
@@ -1171,9 +1297,12 @@ main(void)
 		TEST(test_session_idle),
 		TEST(test_session_handler_is_slow),
 		TEST(test_session_max),
+		TEST(test_session_max_of_those_asked_for),
 		TEST(test_session_that_cannot_be),
 		TEST(test_session_closed_by_master),
+		TEST(test_session_closed_with_last_words),
 		TEST(test_drop_and_again),
+		TEST(test_left_socket),
 		TEST(test_dropped_socket_is_closed),
 		TEST(test_link_is_behind),
 		TEST(test_link_is_behind_after_so_many),
