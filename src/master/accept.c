@@ -12,6 +12,7 @@
 #include "accept.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,8 +24,10 @@
 #include "listener.h"
 #include "log.h"
 #include "master.h"
+#include "mend.h"
 #include "reap.h"
 #include "service.h"
+
 /* The peer of a UNIX socket is whoever connected it. */
 static struct addr
 unix_peer(int fd)
@@ -56,6 +59,9 @@ accept_failed(struct master *m, struct listener *l, int error)
 	case ENETDOWN: case ENOPROTOOPT: case EHOSTDOWN: case ENONET:
 	case EHOSTUNREACH: case EOPNOTSUPP: case ENETUNREACH:
 		return;		/* accept(2): of the connection, to be ignored */
+	case EINVAL:		/* it listens no more */
+		mend_listener(l);
+		return;
 	}
 	if (log_rate(&m->accept_errors, ev_now_ms(m->ev), 5, 10000, &suppressed))
 		log_warnx("service %s: can't accept: %s; waiting for room (suppressed=%u)",
@@ -133,6 +139,16 @@ accepted(struct master *m, struct listener *l, int fd, const struct addr *peer,
 	}
 }
 
+/* Of one that was lent before a reload, the mode is not ours alone: whoever has it
+ * can make it block. */
+static bool
+would_block(const struct listener *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+
+	return l->lent && poll(&p, 1, 0) != 1;
+}
+
 static void
 on_connections(struct master *m, struct listener *l, enum board_kind kind)
 {
@@ -144,7 +160,7 @@ on_connections(struct master *m, struct listener *l, enum board_kind kind)
 		struct addr peer;
 		int fd;
 
-		if (!has_room(m, l, kind))
+		if (!has_room(m, l, kind) || would_block(l))
 			return;
 		fd = accept4(l->fd, (struct sockaddr *)&sa, &len, flags);
 		if (fd == -1) {

@@ -3,7 +3,7 @@
 
 /*
  * The judge.  Runs in the master; asked by accept.c and anteroom.c for
- * connections and by link.c and deliver.c for datagrams' senders.  Decides and
+ * connections and by ask.c and deliver.c for datagrams' senders.  Decides and
  * takes tokens when told to; it counts nothing and logs nothing.
  */
 #include "config.h"

@@ -8,31 +8,24 @@
 
 #include "link.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "anteroom.h"
+#include "ask.h"
 #include "board.h"
 #include "deliver.h"
 #include "events.h"
-#include "fd.h"
-#include "judge.h"
 #include "listener.h"
 #include "log.h"
 #include "master.h"
 #include "owed.h"
 #include "service.h"
-#include "reap.h"
 #include "session.h"
 #include "stderrs.h"
 #include "talkproc.h"
 
-#define SERVE_KEEP_MS 5000	/* how long the talker may remember a "yes" */
-#define DENY_KEEP_MS 1000	/* and a "no" */
-#define BACKOFF_KEEP_MS 200	/* and one that ends as soon as something is mended */
 #define PAY_MAX 256		/* messages of what is owed, in one turn */
 #define PAY_MS 50		/* how soon to try again if a descriptor could not be sent */
 
@@ -70,8 +63,8 @@ link_ready(const struct master *m)
 
 /* Pauses what feeds the link as soon as something has to wait in its queue:
  * the queue is for what is under way, not for load. */
-static int
-tell(struct master *m, union msg *msg, enum msg_type type, int fd)
+int
+link_tell(struct master *m, union msg *msg, enum msg_type type, int fd)
 {
 	struct msg_link *link = talkproc_link(m);
 
@@ -110,7 +103,7 @@ tell_listener(struct master *m, const struct listener *l)
 	msg.dgram.once = c->common->session->once;
 	msg.dgram.idle_ms = c->common->session->idle_ms;
 	msg.dgram.max = c->common->session->max;
-	return tell(m, &msg, MSG_DGRAM, l->fd);
+	return link_tell(m, &msg, MSG_DGRAM, l->fd);
 }
 
 static bool
@@ -137,7 +130,7 @@ pay_drop(struct master *m, uint32_t number, bool leave)
 {
 	union msg msg = { .dgram_drop = { .listener = number, .leave = leave } };
 
-	return tell(m, &msg, MSG_DGRAM_DROP, -1);
+	return link_tell(m, &msg, MSG_DGRAM_DROP, -1);
 }
 
 static int
@@ -149,7 +142,7 @@ pay_close(struct master *m, uint32_t slot)
 	if (!x || !x->talker)
 		return 0;
 	msg.close.generation = session_row(m->sessions, x)->generation;
-	return tell(m, &msg, MSG_CLOSE, -1);
+	return link_tell(m, &msg, MSG_CLOSE, -1);
 }
 
 static const char *
@@ -167,7 +160,7 @@ pay_name(struct master *m, uint32_t number)
 	const char *name;
 
 	if (number == 0)
-		return tell(m, &msg, MSG_MUX, -1);
+		return link_tell(m, &msg, MSG_MUX, -1);
 	name = mux_name(m, number - 1);
 	if (!name)
 		return 0;
@@ -177,7 +170,7 @@ pay_name(struct master *m, uint32_t number)
 	msg.mux.len = (uint32_t)strlen(name);
 	if (msg.mux.len <= sizeof(msg.mux.name))
 		memcpy(msg.mux.name, name, msg.mux.len);
-	return tell(m, &msg, MSG_MUX, -1);
+	return link_tell(m, &msg, MSG_MUX, -1);
 }
 
 /* It may have come to another stage, or to its end. */
@@ -194,7 +187,7 @@ offer(struct master *m, uint32_t slot)
 		deliver_again(m, x);
 }
 
-/* 0: it has been told, or is no more to be told; else as tell. */
+/* 0: it has been told, or is no more to be told; else as link_tell. */
 static int
 pay_one(struct master *m, enum owed_kind kind, uint32_t number)
 {
@@ -202,11 +195,11 @@ pay_one(struct master *m, enum owed_kind kind, uint32_t number)
 
 	switch (kind) {
 	case OWED_STOP:
-		return tell(m, &msg, MSG_STOP, -1);
+		return link_tell(m, &msg, MSG_STOP, -1);
 	case OWED_ERRLOG:
-		return tell(m, &msg, MSG_ERRLOG, stderrs_read_fd(m->stderrs, number));
+		return link_tell(m, &msg, MSG_ERRLOG, stderrs_read_fd(m->stderrs, number));
 	case OWED_CONTROL:
-		return m->control_fd == -1 ? 0 : tell(m, &msg, MSG_CONTROL, m->control_fd);
+		return m->control_fd == -1 ? 0 : link_tell(m, &msg, MSG_CONTROL, m->control_fd);
 	case OWED_CLOSE:
 		return pay_close(m, number);
 	case OWED_LEAVE:
@@ -303,7 +296,7 @@ hand_over(struct master *m, const struct session *x, union msg *msg, enum msg_ty
 		owed_mark(m->owed, OWED_OFFER, session_slot(m->sessions, x));
 		return -1;
 	}
-	if (tell(m, msg, type, fd) == 0)
+	if (link_tell(m, msg, type, fd) == 0)
 		return 0;
 	if (errno == EPIPE)
 		errno = EAGAIN;
@@ -317,7 +310,7 @@ link_send_start(struct master *m)
 
 	msg.start.version = PROTO_VERSION;
 	msg.start.debug = log_wants(LOGL_DEBUG);
-	return tell(m, &msg, MSG_START, board_fd(m->board));
+	return link_tell(m, &msg, MSG_START, board_fd(m->board));
 }
 
 void
@@ -425,7 +418,7 @@ link_send_refusal(struct master *m, int fd, const char *text, size_t len)
 	if (!link_ready(m))
 		return;
 	memcpy(msg.refuse.text, text, len);
-	(void)tell(m, &msg, MSG_REFUSE, fd);
+	(void)link_tell(m, &msg, MSG_REFUSE, fd);
 }
 
 int
@@ -493,121 +486,6 @@ on_ready(struct master *m)
 }
 
 static void
-answer(struct master *m, const struct msg_ask *ask, enum reason why, uint32_t keep_ms,
-       uint32_t budget)
-{
-	union msg msg = { 0 };
-
-	msg.verdict.handle = ask->handle;
-	msg.verdict.handle_generation = ask->handle_generation;
-	msg.verdict.reason = why;
-	msg.verdict.keep_ms = keep_ms;
-	msg.verdict.budget = budget;
-	(void)tell(m, &msg, MSG_VERDICT, -1);
-}
-
-/* An answer to a port that answers by itself could go to and fro for ever. */
-static bool
-could_loop(struct master *m, const struct addr *peer)
-{
-	if (peer->family == AF_UNIX)
-		return false;
-	return peer->port < 1024 || listeners_serve_udp(m->listeners, peer->port);
-}
-
-static void
-ask_session(struct master *m, struct listener *l, const struct msg_ask *ask)
-{
-	union msg msg = { 0 };
-	struct session *x = NULL;
-	int fd = -1;
-	enum reason why = deliver_datagram(m, l, &ask->peer, &ask->local, &x, &fd);
-
-	if (why != REASON_NONE) {
-		/* a failed start has been logged as such */
-		service_counters(l->service)->refused[why]++;
-		answer(m, ask, why, service_in_backoff(l->service) ?
-		       BACKOFF_KEEP_MS : DENY_KEEP_MS, 0);
-		return;
-	}
-	msg.session.handle = ask->handle;
-	msg.session.handle_generation = ask->handle_generation;
-	msg.session.slot = session_slot(m->sessions, x);
-	msg.session.generation = session_row(m->sessions, x)->generation;
-	/* if it can't be sent, the handler finds its socket closed and ends */
-	if (tell(m, &msg, MSG_SESSION, fd) == 0)
-		session_talked(m->sessions, x);
-	(void)close(fd);
-}
-
-/* A "no" for want of a token is one until there is a token. */
-static uint32_t
-deny_ms(const struct master *m, const struct service *s, const struct addr *peer, enum reason why)
-{
-	uint64_t ms = DENY_KEEP_MS;
-
-	if (why == REASON_SOURCE_RATE)
-		ms = judge_wait_ms(m, s, peer);
-	else if (why == REASON_RATE)
-		ms = judge_wait_ms(m, s, NULL);
-	else if (why == REASON_BACKOFF || why == REASON_SESSION_MAX)
-		ms = BACKOFF_KEEP_MS;
-	return ms < DENY_KEEP_MS ? (uint32_t)ms : DENY_KEEP_MS;
-}
-
-/* Of a service with a rate each datagram is judged by itself. */
-static uint32_t
-is_rated(const struct service *s)
-{
-	const struct conf_limits *l = s->conf->common->limits;
-
-	return l->rate.n > 0 || l->rate_per_source.n > 0;
-}
-
-static enum reason
-judge_ask(const struct master *m, const struct listener *l, const struct addr *peer)
-{
-	bool internal = l->service->conf->internal != INTERNAL_NONE;
-	enum reason why = judge_peer(m, l->service, internal ? BOARD_INTERNAL : BOARD_DGRAM, peer);
-
-	return why == REASON_NONE && !internal ? judge_listener(l) : why;
-}
-
-static void
-on_ask(struct master *m, const struct msg_ask *ask)
-{
-	struct listener *l = listeners_at(m->listeners, ask->listener);
-	bool internal;
-	enum reason why;
-
-	if (!l || !l->sent || !l->service || m->stopping) {
-		answer(m, ask, REASON_TALKER, DENY_KEEP_MS, 0);
-		return;
-	}
-	internal = l->service->conf->internal != INTERNAL_NONE;
-	service_counters(l->service)->accepted++;
-	if (internal && could_loop(m, &ask->peer))
-		why = REASON_LOOP;
-	else if (!internal && m->to_start > 0)
-		why = REASON_SPAWN;
-	else
-		why = judge_ask(m, l, &ask->peer);
-	if (why != REASON_NONE && why != REASON_LOOP && reap_children(m) > 0)
-		why = judge_ask(m, l, &ask->peer);
-	if (why != REASON_NONE) {
-		events_refuse(m, l->service, &ask->peer, why);
-		answer(m, ask, why, deny_ms(m, l->service, &ask->peer, why), 0);
-		return;
-	}
-	judge_take_source(m, l->service, &ask->peer);
-	judge_take_service(m, l->service);
-	if (internal)
-		answer(m, ask, REASON_NONE, SERVE_KEEP_MS, is_rated(l->service));
-	else
-		ask_session(m, l, ask);
-}
-
-static void
 on_ended(struct master *m, const struct msg_ended *e)
 {
 	struct session *x = session_find(m->sessions, e->slot, e->generation);
@@ -659,7 +537,7 @@ receive(const union msg *msg, int *fd, void *arg)
 		on_ready(m);
 		break;
 	case MSG_ASK:
-		on_ask(m, &msg->ask);
+		ask_judge(m, &msg->ask);
 		break;
 	case MSG_ENDED:
 		on_ended(m, &msg->ended);

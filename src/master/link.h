@@ -33,6 +33,11 @@ void link_lost(struct master *m);
 /* Whether something can be handed over now. */
 bool link_ready(const struct master *m);
 
+/* Sends msg; fd (-1: none) is borrowed.  0, or -1 and errno of msg_send, which has been
+ * logged; EPIPE: there is no talker.  For what need not arrive, or is sent again by
+ * whoever called. */
+int link_tell(struct master *m, union msg *msg, enum msg_type type, int fd);
+
 /* Hands the connection over; fd is borrowed; 0, or -1 and errno, EAGAIN: not just
  * now; it is asked for (deliver_again, anteroom_again) when it can be. */
 int link_send_connection(struct master *m, struct session *x, bool seqpacket, int fd);

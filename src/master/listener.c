@@ -416,6 +416,7 @@ listener_open(struct listener *l, int fd, uint16_t port)
 	assert(l->fd == -1);
 	l->fd = fd;
 	l->port = port;
+	l->lent = false;
 	l->service->master->listeners->ports_stale = true;
 	begin(l);
 }
@@ -439,6 +440,7 @@ void
 listener_lend(struct listener *l, uint32_t slot)
 {
 	l->holder = slot + 1;
+	l->lent = true;
 	listener_pause(l, PAUSE_HANDLER);
 }
 

@@ -53,6 +53,7 @@ struct listener {
 	bool held : 1;			/* not polled until a handler has ended */
 	bool queued : 1;		/* is in a list of waiting ones */
 	bool at_once : 1;		/* is in the list of ready ones */
+	bool lent : 1;			/* a handler has had it, and its children may still */
 	bool sent : 1;			/* the talker has it */
 	bool fresh : 1;			/* made by a reload that is not through yet */
 	bool gave_way : 1;		/* to a new one with the same address */

@@ -188,3 +188,41 @@ socks[1].shutdown(socket.SHUT_RDWR)
             with daemon.connect(name) as s:
                 assert s.recv(10) == b"%d" % i
             mended(daemon, (n - 1) * 3 + i + 1, SHUT, "bound")
+
+
+LEAVES_A_CHILD = STREAM + """import os, time
+if os.fork() == 0:
+    for fd in (1, 2):
+        os.close(fd)
+    %s
+    os._exit(0)
+"""
+NOT_WAIT = ('service "w" { listen = { "tcp4:127.0.0.1:@w@" } exec = { "/bin/echo", "one" } }\n'
+            'service "cat" { listen = { "tcp4:127.0.0.1:@cat@" } exec = { "/bin/cat" } }\n')
+
+
+@pytest.mark.parametrize("does,error", [("s.setblocking(True); time.sleep(0.01)", None),
+                                        ("s.shutdown(socket.SHUT_RDWR); time.sleep(0.1)", SHUT)])
+def test_child_that_has_the_socket_of_a_service_that_accepts_now(hatchd, shared_tmp, does, error):
+    """The socket is what it was before the reload, so it can still spoil it: make it
+    block, shut it down."""
+    listen = STREAMS[0]
+    again = "end = time.monotonic() + 60\n    while time.monotonic() < end:\n        %s" % does
+    daemon, where = start(hatchd, shared_tmp, listen, LEAVES_A_CHILD % again)
+    daemon.may_leave = True
+    with client(where, listen) as s:
+        assert s.recv(10) == b"one"
+    daemon.wait_log("end", svc="w")
+    daemon.reload(NOT_WAIT)
+    for _ in range(20):
+        # one that comes at the moment of the shutdown is refused or reset by the kernel
+        def served():
+            try:
+                with client(where, listen) as s:
+                    return s.recv(10) == b"one\n"
+            except ConnectionError:
+                return False
+        hatch.wait_until(served)
+        assert daemon.tcp("cat", b"served") == b"served"
+    lines = [x for x in daemon.log_lines("listen", svc="w") if "error" in x]
+    assert {x["error"] for x in lines} == ({error} if error else set())
