@@ -17,11 +17,10 @@
 #include "conf_bytes.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "textfile.h"
 
 #define FILE_PREFIX "file:"
 
@@ -158,50 +157,18 @@ conf_bytes_path(const char *text)
 	return strncmp(text, FILE_PREFIX, prefix) == 0 ? text + prefix : NULL;
 }
 
-/* All that can be read, at most size bytes; -1 and errno. */
-static ssize_t
-read_all(int fd, char *buf, size_t size)
-{
-	size_t len = 0;
-	ssize_t n;
-
-	while (len < size) {
-		n = read(fd, buf + len, size - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
 const char *
 conf_bytes_read(const char *path, char bytes[PROTO_TEXT], size_t *ret_len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char buf[PROTO_TEXT + 1];	/* it may be longer than it was */
-	const char *why = NULL;
-	struct stat st;
-	ssize_t n = 0;
+	ssize_t n = textfile_load_bytes(path, buf, sizeof(buf));
 
-	if (fd < 0)
-		return strerror(errno);
-	if (fstat(fd, &st) < 0)
-		why = strerror(errno);
-	else if (!S_ISREG(st.st_mode))
-		why = "not a regular file";
-	else if ((n = read_all(fd, buf, sizeof(buf))) < 0)
-		why = strerror(errno);
-	else if (n == 0)
-		why = "the file is empty";
-	else if (n > PROTO_TEXT)
-		why = "the file has more than 1024 bytes";
-	(void)close(fd);
-	if (why)
-		return why;
+	if (n < 0)
+		return errno == EINVAL ? "not a regular file" : strerror(errno);
+	if (n == 0)
+		return "the file is empty";
+	if (n > PROTO_TEXT)
+		return "the file has more than 1024 bytes";
 	memcpy(bytes, buf, (size_t)n);
 	*ret_len = (size_t)n;
 	return NULL;
