@@ -384,10 +384,10 @@ def test_many_that_write_are_bounded_together(hatchd):
         return daemon.log_lines("stderr", svc="calm", text="a word")
     hatch.wait_until(calm, what="a line that comes after all of them")
     told = daemon.log_lines("stderr", svc="s")
-    assert 200 <= len(told) < 1000
+    assert 20 <= len(told) < 1000
     daemon.wait_log("stderr", n=len(told) + 1, svc="s", timeout=20)
     told = daemon.log_lines("stderr", svc="s")
-    assert sum(int(e.get("suppressed", 0)) for e in told) > 500
+    assert sum(int(e.get("suppressed", 0)) for e in told) > 200
 
 
 def test_talker_that_does_not_read_holds_up_no_handler_for_long(hatchd):
