@@ -52,6 +52,15 @@ addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *ret)
 	return 0;
 }
 
+void
+addr_from_ucred(const struct ucred *uc, struct addr *ret)
+{
+	*ret = (struct addr){ .family = AF_UNIX };
+	ret->cred.pid = (uint32_t)uc->pid;
+	ret->cred.uid = uc->uid;
+	ret->cred.gid = uc->gid;
+}
+
 socklen_t
 addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret)
 {

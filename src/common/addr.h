@@ -20,6 +20,8 @@
 /* "[ffff:...:ffff%4294967295]:65535" and "unix:uid=4294967295" with NUL */
 #define ADDR_STRLEN 72
 
+struct ucred;
+
 struct addr {
 	uint16_t family;	/* AF_INET, AF_INET6, AF_UNIX; 0: none */
 	uint16_t port;		/* host byte order */
@@ -36,7 +38,10 @@ struct addr {
  * neither AF_INET nor AF_INET6 nor AF_UNIX (*ret is then zeroed). */
 int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *ret);
 
-/* The opposite, for AF_INET and AF_INET6; returns the length, 0 otherwise. */
+/* The peer of a UNIX socket, as the kernel vouches for it (unix(7)). */
+void addr_from_ucred(const struct ucred *uc, struct addr *ret);
+
+/* The opposite of addr_from_sockaddr, for AF_INET and AF_INET6; returns the length, 0 otherwise. */
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret);
 
 /* A literal IPv4 or IPv6 address, without brackets and without a port, IPv6

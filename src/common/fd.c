@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,6 +74,19 @@ fd_close_now(int *fd)
 		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 	errno = saved;
 	fd_close(fd);
+}
+
+void
+fd_close_received(const struct cmsghdr *c)
+{
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+		fd_close_now(&fd);
+	}
 }
 
 /* asm-generic/socket.h; where the number is another one, it isn't tried. */

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* Where long-lived descriptors begin, where RLIMIT_NOFILE allows. */
@@ -32,8 +33,12 @@ void fd_close(int *fd);
  * never waits for what has been written to it. */
 void fd_close_now(int *fd);
 
-/* Nobody can send descriptors to this UNIX socket any more: those that nobody reads
- * would be closed together with it, and that can take as long as their sender likes.
+/* Closes those that an SCM_RIGHTS has brought (cmsg(3)), in the same way: they are
+ * their sender's, too. */
+void fd_close_received(const struct cmsghdr *c);
+
+/* Whether others can send descriptors to this UNIX socket: those that nobody reads
+ * are closed together with it, and that can take as long as their sender likes.
  * SO_PASSRIGHTS, Linux 6.16 or later; without it nothing changes. */
 void fd_pass_rights(int fd, bool on);
 

@@ -36,11 +36,8 @@ unix_peer(int fd)
 	struct ucred uc;
 	socklen_t len = sizeof(uc);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &uc, &len) == 0) {
-		a.cred.pid = (uint32_t)uc.pid;
-		a.cred.uid = uc.uid;
-		a.cred.gid = uc.gid;
-	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &uc, &len) == 0)
+		addr_from_ucred(&uc, &a);
 	return a;
 }
 

@@ -44,8 +44,8 @@ int link_send_connection(struct master *m, struct session *x, bool seqpacket, in
 /* A datagram socket of an internal service or of sessions; later if the talker
  * can't be told now. */
 void link_send_listener(struct master *m, struct listener *l);
-/* It is not the talker's any more, if it was. */
-/* leave: a handler is to have it for itself, so its sessions end, too. */
+/* It is not the talker's any more, if it was.  leave: a handler is to have it for
+ * itself, so its sessions end, too. */
 void link_drop_listener(struct master *m, struct listener *l, bool leave);
 /* One more socket with handlers' stderr, i in stderrs.c. */
 void link_send_stderr(struct master *m, uint32_t i);

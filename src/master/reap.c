@@ -51,19 +51,6 @@ reap_children(struct master *m)
 	return n;
 }
 
-static void
-close_descriptors(const struct cmsghdr *c)
-{
-	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-	for (size_t i = 0; i < n; i++) {
-		int fd;
-
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-		fd_close_now(&fd);
-	}
-}
-
 /* What the kernel and its sender have put beside the datagram: the time, who sends
  * at a UNIX socket, and descriptors, which each look opens anew. */
 static void
@@ -76,16 +63,13 @@ take_control(struct msghdr *h, struct session_wait *ret)
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
 		if (c->cmsg_type == SCM_RIGHTS) {
-			close_descriptors(c);
+			fd_close_received(c);
 		} else if (c->cmsg_type == SCM_TIMESTAMPNS) {
 			memcpy(&ts, CMSG_DATA(c), sizeof(ts));
 			ret->stamp_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 		} else if (c->cmsg_type == SCM_CREDENTIALS) {
 			memcpy(&uc, CMSG_DATA(c), sizeof(uc));
-			ret->peer.family = AF_UNIX;
-			ret->peer.cred.pid = (uint32_t)uc.pid;
-			ret->peer.cred.uid = uc.uid;
-			ret->peer.cred.gid = uc.gid;
+			addr_from_ucred(&uc, &ret->peer);
 		}
 	}
 }

@@ -3,8 +3,9 @@
 
 /*
  * Datagram sessions; talker.  Begun by udp.c when the master says so, ended by
- * the handler's end of file, by the master (when the handler is gone and something it
- * left has the socket, too), or when nothing has come either way for idle_ms.  Neither side is waited for: what the handler does not take at
+ * the handler's end of file, by the master (when the handler is gone and
+ * something it left has the socket, too), or when nothing has come either way
+ * for idle_ms.  Neither side is waited for: what the handler does not take at
  * once is dropped and counted, as a full socket would do it.  What comes for a
  * handler that takes no more at all waits, up to a bound, for the next one.
  */

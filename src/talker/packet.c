@@ -112,19 +112,6 @@ find_local(struct msghdr *h, struct packet *k, uint16_t port)
 	}
 }
 
-/* Whoever may send to a UNIX socket can add descriptors. */
-static void
-close_all(const struct cmsghdr *c)
-{
-	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	int fd;
-
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-		fd_close(&fd);
-	}
-}
-
 /* Who sent it.  One that was sent before the kernel was asked to note that has no
  * process and the user id that means none. */
 static void
@@ -136,17 +123,15 @@ find_sender(struct msghdr *h, struct packet *k)
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
-		if (c->cmsg_type == SCM_RIGHTS)
-			close_all(c);
+		if (c->cmsg_type == SCM_RIGHTS)		/* whoever may send can add some */
+			fd_close_received(c);
 		if (c->cmsg_type != SCM_CREDENTIALS)
 			continue;
 		memcpy(&u, CMSG_DATA(c), sizeof u);
 		if (u.pid == 0 && u.uid == NO_USER)
 			continue;
-		k->peer.family = k->local.family = AF_UNIX;
-		k->peer.cred.pid = (uint32_t)u.pid;
-		k->peer.cred.uid = u.uid;
-		k->peer.cred.gid = u.gid;
+		addr_from_ucred(&u, &k->peer);
+		k->local.family = AF_UNIX;
 	}
 	k->name = h->msg_name;
 	k->name_len = h->msg_namelen;
