@@ -4,7 +4,8 @@
 /*
  * Connections that were accepted and are not served yet: whose PROXY header or
  * tcpmux line the talker reads, who are greeted, whose first byte is waited for.
- * A connection of a service that has none of this never comes here.  And how those that are refused are told.
+ * A connection of a service that has none of this never comes here.  And how
+ * those that are refused are told.
  */
 #ifndef HATCHD_ANTEROOM_H
 #define HATCHD_ANTEROOM_H
